@@ -1,0 +1,143 @@
+//! Requests with one answer, and the doors to those with many.
+
+use crate::{ClientError, ClientOptions, Producer, ProducerOptions, Query, Tail, error::Refusal};
+use piperoll_proto::{
+    TENANT_METADATA,
+    raw::{RawMessage, event_service_client::EventServiceClient as RawEventServiceClient},
+    v1::{
+        self, admin_service_client::AdminServiceClient, event_service_client::EventServiceClient,
+        query_service_client::QueryServiceClient,
+    },
+};
+use std::time::Duration;
+use tonic::{
+    Request, Status, Streaming,
+    metadata::{Ascii, MetadataValue},
+    transport::{Channel, Endpoint},
+};
+
+// As wide as the daemon's, so that large batches do not wait for window updates.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+
+/// A connection to a daemon, for one tenant. Clones share it, and it comes back by itself when it breaks.
+#[derive(Clone, Debug)]
+pub struct Client {
+    channel: Channel,
+    tenant: MetadataValue<Ascii>,
+    retry_for: Duration,
+}
+
+impl Client {
+    /// Connects.
+    pub async fn connect(options: ClientOptions) -> Result<Self, ClientError> {
+        let endpoint = options.endpoint.clone();
+        let wrong = |error: &dyn std::error::Error| ClientError::Connect {
+            endpoint: endpoint.clone(),
+            problem: with_sources(error),
+        };
+        let tenant = options.tenant.parse().map_err(|_| ClientError::Option {
+            option: "tenant",
+            problem: format!("`{}` cannot be sent as request metadata", options.tenant),
+        })?;
+        let channel = Endpoint::from_shared(options.endpoint.clone())
+            .map_err(|error| wrong(&error))?
+            .connect_timeout(options.connect_timeout)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .connect()
+            .await
+            .map_err(|error| wrong(&error))?;
+        Ok(Self { channel, tenant, retry_for: options.retry_for })
+    }
+
+    /// Appends one batch, and returns when it is durable. It is not tried again: who needs that takes a
+    /// [`Producer`].
+    pub async fn append(&self, events: Vec<v1::Event>) -> Result<v1::AppendResponse, ClientError> {
+        let request = v1::AppendRequest { events, producer_id: 0, producer_sequence: 0 };
+        let answer = EventServiceClient::new(self.channel.clone()).append(self.request(request)).await?;
+        Ok(answer.into_inner())
+    }
+
+    /// Begins to send events. Its work is done in a task of the current Tokio runtime.
+    pub fn producer(&self, options: ProducerOptions) -> Result<Producer, ClientError> {
+        Producer::start(self.clone(), options)
+    }
+
+    /// Finds events.
+    pub async fn query(&self, request: v1::QueryRequest) -> Result<Query, ClientError> {
+        let answers = self.queries().query(self.request(request)).await?;
+        Ok(Query::new(answers.into_inner()))
+    }
+
+    /// Counts events.
+    pub async fn count(&self, request: v1::CountRequest) -> Result<v1::CountResponse, ClientError> {
+        Ok(self.queries().count(self.request(request)).await?.into_inner())
+    }
+
+    /// Fetches one event by its address, `class@sequence` or `tenant/class@sequence`.
+    pub async fn get(&self, address: &str) -> Result<v1::EventRecord, ClientError> {
+        let request = v1::GetRequest { address: address.to_owned() };
+        let answer = self.queries().get(self.request(request)).await?.into_inner();
+        answer.record.ok_or_else(|| Status::internal("the daemon's answer holds no event").into())
+    }
+
+    /// Follows events.
+    pub async fn tail(&self, request: v1::TailRequest) -> Result<Tail, ClientError> {
+        Tail::start(self.clone(), request, self.retry_for).await
+    }
+
+    /// Tells what the daemon has and does.
+    pub async fn status(&self) -> Result<v1::StatusResponse, ClientError> {
+        Ok(self.admin().status(self.request(v1::StatusRequest {})).await?.into_inner())
+    }
+
+    /// Rolls active segments, and returns when they are sealed.
+    pub async fn seal(&self, request: v1::SealRequest) -> Result<v1::SealResponse, ClientError> {
+        Ok(self.admin().seal(self.request(request)).await?.into_inner())
+    }
+
+    /// Drops expired segments; with `dry_run` only tells which.
+    pub async fn sweep(&self, dry_run: bool) -> Result<v1::SweepResponse, ClientError> {
+        Ok(self.admin().sweep(self.request(v1::SweepRequest { dry_run })).await?.into_inner())
+    }
+
+    pub(crate) async fn append_stream(
+        &self,
+        requests: impl tokio_stream::Stream<Item = RawMessage> + Send + 'static,
+    ) -> Result<Streaming<v1::AppendStreamResponse>, Refusal> {
+        let mut client = RawEventServiceClient::new(self.channel.clone());
+        let answers = client.append_stream(self.request(requests)).await;
+        answers.map(tonic::Response::into_inner).map_err(|status| Refusal::from(&status))
+    }
+
+    pub(crate) async fn tail_stream(
+        &self,
+        request: v1::TailRequest,
+    ) -> Result<Streaming<v1::TailResponse>, Refusal> {
+        let answers = self.queries().tail(self.request(request)).await;
+        answers.map(tonic::Response::into_inner).map_err(|status| Refusal::from(&status))
+    }
+
+    fn queries(&self) -> QueryServiceClient<Channel> {
+        QueryServiceClient::new(self.channel.clone())
+    }
+
+    fn admin(&self) -> AdminServiceClient<Channel> {
+        AdminServiceClient::new(self.channel.clone())
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert(TENANT_METADATA, self.tenant.clone());
+        request
+    }
+}
+
+/// An error and what caused it: the transport's own text is only "transport error".
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.last().map_or_else(|| error.to_string(), ToString::to_string)
+}

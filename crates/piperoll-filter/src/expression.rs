@@ -1,0 +1,183 @@
+//! The filter as a tree, and how larger ones are made of smaller ones.
+
+use crate::{
+    error::{ParseError, shown},
+    parser,
+    subject::Subject,
+    value::Value,
+};
+use piperoll_format::units::UnixNanos;
+
+/// A question about events: every event either matches it or does not.
+///
+/// It comes from [`crate::parse`] or from the builders here, and is always folded: no `And` directly in an
+/// `And`, no `Or` directly in an `Or`, none of either with fewer than two parts, no `Not` of a `Not`, and
+/// values sorted without repeats.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Filter(pub(crate) Expression);
+
+/// A filter's tree.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Expression {
+    /// Every event.
+    All,
+    /// Events that match every part.
+    And(Vec<Expression>),
+    /// Events that match at least one part.
+    Or(Vec<Expression>),
+    /// Events that do not match.
+    Not(Box<Expression>),
+    /// Events that pass a test.
+    Compare(Comparison),
+}
+
+/// A test of one subject. False where the event does not have the subject at all, whatever the test.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Comparison {
+    /// What is looked at.
+    pub subject: Subject,
+    /// What it must be.
+    pub test: Test,
+}
+
+/// What a subject must be. Of a repeated subject some element must be so, but for `NoneOf`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Test {
+    /// `=` and `IN`: one of these, sorted, none twice, at least one.
+    OneOf(Vec<Value>),
+    /// `!=` and `NOT IN`: there, and (every element of it) none of these; sorted, none twice, at least one.
+    NoneOf(Vec<Value>),
+    /// `<`, on times and numbers.
+    Less(Value),
+    /// `<=`, on times and numbers.
+    AtMost(Value),
+    /// `>`, on times and numbers.
+    More(Value),
+    /// `>=`, on times and numbers.
+    AtLeast(Value),
+    /// `= text*`: text that begins so; never empty.
+    Prefix(String),
+    /// `:*`: there, even if empty.
+    Present,
+}
+
+/// How a builder compares; `=` and its like in the language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    More,
+    /// `>=`
+    AtLeast,
+}
+
+impl Test {
+    /// One of these values.
+    pub(crate) fn one_of(values: Vec<Value>) -> Self {
+        Self::OneOf(set(values))
+    }
+
+    /// None of these values.
+    pub(crate) fn none_of(values: Vec<Value>) -> Self {
+        Self::NoneOf(set(values))
+    }
+}
+
+fn set(mut values: Vec<Value>) -> Vec<Value> {
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+impl Expression {
+    /// Every part, folded.
+    pub(crate) fn and(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut folded = Vec::new();
+        for part in parts {
+            match part {
+                Self::All => {}
+                Self::And(inner) => folded.extend(inner),
+                other => folded.push(other),
+            }
+        }
+        if folded.len() > 1 { Self::And(folded) } else { folded.pop().unwrap_or(Self::All) }
+    }
+
+    /// One of at least one part, folded.
+    pub(crate) fn or(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut folded = Vec::new();
+        for part in parts {
+            match part {
+                Self::All => return Self::All,
+                Self::Or(inner) => folded.extend(inner),
+                other => folded.push(other),
+            }
+        }
+        if folded.len() > 1 { Self::Or(folded) } else { folded.pop().unwrap_or(Self::All) }
+    }
+
+    /// What the part is not, folded.
+    pub(crate) fn negate(part: Self) -> Self {
+        match part {
+            Self::Not(inner) => *inner,
+            other => Self::Not(Box::new(other)),
+        }
+    }
+}
+
+impl Filter {
+    /// Every event.
+    pub const fn all() -> Self {
+        Self(Expression::All)
+    }
+
+    /// The tree.
+    pub const fn expression(&self) -> &Expression {
+        &self.0
+    }
+
+    /// Events of which the subject equals the value, which is written as in a filter but without quotes
+    /// and escapes: what a flag such as `--actor` makes of its argument. A star in it is a star. `now` is
+    /// what relative times count from. Fails where the value is none for the subject.
+    pub fn equals(subject: Subject, value: &str, now: UnixNanos) -> Result<Self, ParseError> {
+        Self::compare(subject, Operator::Equal, value, now)
+    }
+
+    /// Events of which the subject compares so with the value; values as in [`Filter::equals`]. Fails where
+    /// the value is none for the subject, or the subject has no such comparison.
+    pub fn compare(
+        subject: Subject,
+        operator: Operator,
+        value: &str,
+        now: UnixNanos,
+    ) -> Result<Self, ParseError> {
+        parser::test(&subject, operator, value, now)
+            .map(|test| Self(Expression::Compare(Comparison { subject, test })))
+            .map_err(|wrong| ParseError::new(value, 0, shown(value), wrong))
+    }
+
+    /// Events that match both. No check for contradictions: only [`crate::parse`] makes it.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(Expression::and([self.0, other.0]))
+    }
+
+    /// Events that match one or both.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self(Expression::or([self.0, other.0]))
+    }
+
+    /// Events that do not match.
+    #[must_use]
+    pub fn negate(self) -> Self {
+        Self(Expression::negate(self.0))
+    }
+}

@@ -1,0 +1,31 @@
+//! The filter language: parse, print, evaluate on an event.
+//!
+//! [`parse`] reads `actor = alice AND NOT outcome = success`; a [`Filter`] prints as canonical text that
+//! parses to the same tree, and says of an event whether it matches. `docs/query.md` teaches the language.
+
+mod contradiction;
+mod error;
+mod expression;
+mod lexer;
+mod matching;
+mod parser;
+mod print;
+mod subject;
+mod value;
+
+pub use error::ParseError;
+pub use expression::{Comparison, Expression, Filter, Operator, Test};
+pub use matching::RecordFacts;
+pub use parser::parse;
+pub use subject::Subject;
+pub use value::Value;
+
+/// Longest filter, in bytes, as typed and as printed.
+pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Most brackets and NOTs around a condition, so that no filter overflows a stack.
+pub const DEPTH_MAX: usize = 64;
+/// Most values in a filter, a presence counting as one.
+pub const VALUES_MAX: usize = 4_096;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! The event: its fields, the check of its wire bytes, and the view of them.
+
+mod check;
+pub mod fields;
+mod view;
+
+pub use crate::wire::WireProblem;
+pub(crate) use check::check_any_text;
+pub use check::{EventError, EventProblem, check_event};
+pub use fields::{Field, Indexed, Kind};
+pub use view::{ArtifactView, AttestationView, EventView, LinkView, Term};

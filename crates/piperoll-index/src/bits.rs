@@ -1,0 +1,101 @@
+//! A dense set of ordinals: what scans of columns and unions of many postings write into.
+
+use roaring::RoaringBitmap;
+
+/// A bit for each ordinal, lowest bit first.
+#[derive(Clone, Default)]
+pub(crate) struct Bits(Vec<u8>);
+
+impl Bits {
+    /// The empty set of ordinals below `end`; others are ignored.
+    pub(crate) fn new(end: u32) -> Self {
+        Self(vec![0; bytes_of(end)])
+    }
+
+    /// The same set, of ordinals below `end`.
+    pub(crate) fn from_bitmap(bitmap: &RoaringBitmap, end: u32) -> Self {
+        let mut bits = Self::new(end);
+        bitmap.iter().for_each(|ordinal| bits.set(ordinal));
+        bits
+    }
+
+    /// The set for which bit *n* says whether `accepts` the *n*-th item.
+    pub(crate) fn scan<T: Copy>(items: &[T], accepts: impl Fn(T) -> bool) -> Self {
+        let byte =
+            |items: &[T]| items.iter().rev().fold(0, |byte, &item| byte << 1 | u8::from(accepts(item)));
+        let (eights, rest) = items.as_chunks::<8>();
+        let mut bytes: Vec<u8> = eights.iter().map(|eight| byte(eight)).collect();
+        bytes.push(byte(rest));
+        Self(bytes)
+    }
+
+    /// Makes room for ordinals below `end`.
+    pub(crate) fn grow(&mut self, end: u32) {
+        self.0.resize(bytes_of(end).max(self.0.len()), 0);
+    }
+
+    pub(crate) fn set(&mut self, ordinal: u32) {
+        let (at, bit) = place(ordinal);
+        if let Some(byte) = self.0.get_mut(at) {
+            *byte |= bit;
+        }
+    }
+
+    pub(crate) fn has(&self, ordinal: u32) -> bool {
+        let (at, bit) = place(ordinal);
+        self.0.get(at).is_some_and(|byte| byte & bit != 0)
+    }
+
+    /// Adds the set that `bytes` are, beginning at the ordinal `base`, a multiple of 8.
+    pub(crate) fn add_bytes(&mut self, base: u32, bytes: &[u8]) {
+        let own = self.0.get_mut(place(base).0..).unwrap_or_default();
+        own.iter_mut().zip(bytes).for_each(|(own, byte)| *own |= byte);
+    }
+
+    /// Counts what this set has in common with the set that `bytes` are, beginning at `base`.
+    pub(crate) fn common(&self, base: u32, bytes: &[u8]) -> u64 {
+        let own = self.0.get(place(base).0..).unwrap_or_default();
+        own.iter().zip(bytes).map(|(own, byte)| u64::from((own & byte).count_ones())).sum()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn capacity_bytes(&self) -> usize {
+        self.0.capacity()
+    }
+
+    pub(crate) fn to_bitmap(&self) -> RoaringBitmap {
+        RoaringBitmap::from_lsb0_bytes(0, &self.0)
+    }
+}
+
+/// Bytes for ordinals below `end`.
+pub(crate) fn bytes_of(end: u32) -> usize {
+    end.div_ceil(8) as usize
+}
+
+fn place(ordinal: u32) -> (usize, u8) {
+    ((ordinal >> 3) as usize, 1 << (ordinal & 7))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_the_set_that_was_put_in() {
+        for end in [0_u32, 1, 7, 8, 9, 65_535, 65_536, 65_537, 200_001] {
+            let items: Vec<u32> = (0..end).collect();
+            let expected: RoaringBitmap = items.iter().copied().filter(|n| n % 3 == 0).collect();
+            let scanned = Bits::scan(&items, |n| n % 3 == 0);
+            assert_eq!(scanned.to_bitmap(), expected, "{end}");
+            let mut copied = Bits::from_bitmap(&expected, end);
+            assert_eq!(copied.to_bitmap(), expected, "{end}");
+            assert_eq!(copied.common(0, scanned.as_bytes()), expected.len());
+            copied.add_bytes(8, &[0xFF]);
+            assert_eq!(copied.has(9), end > 8);
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Evaluates a filter on an index, whichever kind of index it is.
+//!
+//! An index does not know everything, so each part of a filter gets two sets: events that surely match, and
+//! events that may. The truth lies between them, and AND, OR and NOT keep it there: NOT swaps the two.
+
+use crate::{
+    error::IndexError,
+    keys::{attribute_key, bytes_key, digest_key, number_key, text_key},
+    terms::Terms,
+};
+use piperoll_filter::{Comparison, Expression, Filter, Subject, Test, Value};
+use piperoll_format::{
+    event::{Field, Indexed, Kind},
+    units::UnixNanos,
+};
+use roaring::RoaringBitmap;
+use std::ops::{Range, RangeInclusive};
+
+/// Ordinals that a filter picks. The two sets have nothing in common.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Matches {
+    /// These match.
+    pub sure: RoaringBitmap,
+    /// Of these the event's own bytes decide, through [`Filter::matches`]. What cannot be read stands here
+    /// (see [`Terms::unreadable`]) for every question about the event's own fields; a question that its
+    /// frame answers puts it in `sure`. It is never left out in silence.
+    pub maybe: RoaringBitmap,
+}
+
+/// The truth lies between these.
+struct Bounds {
+    /// Match.
+    sure: RoaringBitmap,
+    /// May match; has all of `sure`.
+    possible: RoaringBitmap,
+}
+
+impl Bounds {
+    /// What the index knows for certain.
+    fn exact(set: RoaringBitmap) -> Self {
+        Self { possible: set.clone(), sure: set }
+    }
+
+    /// What only the events can tell.
+    fn at_most(possible: RoaringBitmap) -> Self {
+        Self { sure: RoaringBitmap::new(), possible }
+    }
+
+    /// What is in `all` and not here.
+    fn within(self, all: &RoaringBitmap) -> Self {
+        Self { sure: all - self.possible, possible: all - self.sure }
+    }
+}
+
+/// Which events in `ordinals` match the filter; `class` is the retention class that they are in.
+pub fn evaluate(
+    filter: &Filter,
+    class: &str,
+    terms: &dyn Terms,
+    ordinals: Range<u32>,
+) -> Result<Matches, IndexError> {
+    let mut all = terms.all()?;
+    all.remove_range(..ordinals.start);
+    all.remove_range(ordinals.end..);
+    let question = Question { class, terms, all, unreadable: terms.unreadable()? };
+    let Bounds { sure, possible } = question.expression(filter.expression())?;
+    let sure = sure & &question.all;
+    Ok(Matches { maybe: (possible & question.all) - &sure, sure })
+}
+
+/// What stays the same while a filter is walked.
+struct Question<'a> {
+    class: &'a str,
+    terms: &'a dyn Terms,
+    /// The events that are asked about.
+    all: RoaringBitmap,
+    unreadable: RoaringBitmap,
+}
+
+impl Question<'_> {
+    fn expression(&self, expression: &Expression) -> Result<Bounds, IndexError> {
+        match expression {
+            Expression::All => Ok(self.every()),
+            Expression::And(parts) => self.and(parts),
+            Expression::Or(parts) => self.or(parts),
+            Expression::Not(part) => Ok(self.expression(part)?.within(&self.all)),
+            Expression::Compare(comparison) => self.compare(comparison),
+        }
+    }
+
+    fn and(&self, parts: &[Expression]) -> Result<Bounds, IndexError> {
+        let mut both = self.every();
+        for part in parts {
+            let part = self.expression(part)?;
+            both = Bounds { sure: both.sure & part.sure, possible: both.possible & part.possible };
+            if both.possible.is_empty() {
+                break;
+            }
+        }
+        Ok(both)
+    }
+
+    fn or(&self, parts: &[Expression]) -> Result<Bounds, IndexError> {
+        let mut either = Bounds::exact(RoaringBitmap::new());
+        for part in parts {
+            let part = self.expression(part)?;
+            either = Bounds { sure: either.sure | part.sure, possible: either.possible | part.possible };
+        }
+        Ok(either)
+    }
+
+    fn compare(&self, Comparison { subject, test }: &Comparison) -> Result<Bounds, IndexError> {
+        let mut bounds = match subject {
+            Subject::Received => return self.received(test),
+            Subject::Class => return Ok(self.class(test)),
+            Subject::Attribute(name) => self.exact(test, |value| match value {
+                Value::Text(text) => attribute_key(name, text),
+                _ => None,
+            })?,
+            Subject::Field(field) => self.field(*field, test)?,
+        };
+        bounds.possible |= &self.unreadable;
+        Ok(bounds)
+    }
+
+    fn field(&self, field: Field, test: &Test) -> Result<Bounds, IndexError> {
+        match field.indexed() {
+            Indexed::No => Ok(self.unknown()),
+            Indexed::Bitmap => self.bitmap(field, test),
+            Indexed::Exact => self.exact(test, |value| value_key(field, value)),
+            Indexed::Range => self.time(test),
+        }
+    }
+
+    fn bitmap(&self, field: Field, test: &Test) -> Result<Bounds, IndexError> {
+        let present = || self.terms.with_prefix(field, &[]);
+        let one_of = |values: &[Value]| {
+            let terms: Vec<Vec<u8>> = values.iter().filter_map(|value| field_term(field, value)).collect();
+            self.terms.with_terms(field, &terms.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        };
+        Ok(match test {
+            Test::OneOf(values) => Bounds::exact(one_of(values)?),
+            Test::NoneOf(values) => Bounds::exact(present()? - one_of(values)?),
+            Test::Prefix(_) if field.kind() != Kind::Text => Bounds::exact(RoaringBitmap::new()),
+            Test::Prefix(begin) => Bounds::exact(self.terms.with_prefix(field, begin.as_bytes())?),
+            Test::Present => Bounds::exact(present()?),
+            Test::Less(_) | Test::AtMost(_) | Test::More(_) | Test::AtLeast(_) => Bounds::at_most(present()?),
+        })
+    }
+
+    /// A hit of an exact key is a candidate; what is no look-up of values is not known at all.
+    fn exact(&self, test: &Test, key: impl Fn(&Value) -> Option<u64>) -> Result<Bounds, IndexError> {
+        let Test::OneOf(values) = test else { return Ok(self.unknown()) };
+        let mut candidates = RoaringBitmap::new();
+        for key in values.iter().filter_map(key) {
+            candidates |= self.terms.with_key(key)?;
+        }
+        Ok(Bounds::at_most(candidates))
+    }
+
+    fn time(&self, test: &Test) -> Result<Bounds, IndexError> {
+        if let Test::NoneOf(values) = test {
+            let present = self.times(&[i64::MIN..=i64::MAX])?.sure;
+            return Ok(self.times(&points(values))?.within(&present));
+        }
+        self.times(&ranges(test))
+    }
+
+    fn times(&self, ranges: &[RangeInclusive<i64>]) -> Result<Bounds, IndexError> {
+        let zone = self.terms.summary().time;
+        let ranges: Vec<_> = ranges.iter().filter(|range| touches(range, zone)).collect();
+        match ranges.as_slice() {
+            [] => Ok(Bounds::exact(RoaringBitmap::new())),
+            [only] => Ok(Bounds::exact(self.terms.with_time((*only).clone())?)),
+            // Ranges ascend. One scan finds what lies between them all.
+            [first, .., last] => Ok(Bounds::at_most(self.terms.with_time(*first.start()..=*last.end())?)),
+        }
+    }
+
+    fn received(&self, test: &Test) -> Result<Bounds, IndexError> {
+        if let Test::NoneOf(values) = test {
+            return Ok(Bounds::exact(&self.all - self.received_in(&points(values))?));
+        }
+        Ok(Bounds::exact(self.received_in(&ranges(test))?))
+    }
+
+    /// Frames know when they were received, readable or not.
+    fn received_in(&self, ranges: &[RangeInclusive<i64>]) -> Result<RoaringBitmap, IndexError> {
+        let zone = self.terms.summary().received;
+        let touched: Vec<_> = ranges.iter().filter(|range| touches(range, zone)).collect();
+        match (touched.as_slice(), zone) {
+            ([], _) | (_, None) => Ok(RoaringBitmap::new()),
+            ([only], Some((earliest, latest))) if only.contains(&earliest.0) && only.contains(&latest.0) => {
+                Ok(self.all.clone())
+            }
+            (touched, _) => self.terms.in_frames(&|frame| {
+                let before = touched.partition_point(|range| *range.end() < frame.received.0);
+                touched.get(before).is_some_and(|range| range.contains(&frame.received.0))
+            }),
+        }
+    }
+
+    fn class(&self, test: &Test) -> Bounds {
+        let is_in = |values: &[Value]| {
+            values.iter().any(|value| matches!(value, Value::Text(text) if text == self.class))
+        };
+        let matches = match test {
+            Test::OneOf(values) => is_in(values),
+            Test::NoneOf(values) => !is_in(values),
+            Test::Prefix(begin) => self.class.starts_with(begin.as_str()),
+            Test::Present => true,
+            Test::Less(_) | Test::AtMost(_) | Test::More(_) | Test::AtLeast(_) => return self.unknown(),
+        };
+        if matches { self.every() } else { Bounds::exact(RoaringBitmap::new()) }
+    }
+
+    fn every(&self) -> Bounds {
+        Bounds::exact(self.all.clone())
+    }
+
+    fn unknown(&self) -> Bounds {
+        Bounds::at_most(self.all.clone())
+    }
+}
+
+/// The term that a value is in a bitmap field; `None` where the field has no such values.
+fn field_term(field: Field, value: &Value) -> Option<Vec<u8>> {
+    match (field.kind(), value) {
+        (Kind::Text, Value::Text(text)) => Some(text.as_bytes().to_vec()),
+        (Kind::Enum, Value::Number(number)) => Some(number.to_le_bytes().to_vec()),
+        _ => None,
+    }
+}
+
+/// The key that a value has under an exact field; `None` where the field has no such values.
+fn value_key(field: Field, value: &Value) -> Option<u64> {
+    match (field.kind(), value) {
+        (Kind::Text | Kind::Texts | Kind::Links, Value::Text(text)) => Some(text_key(field, text)),
+        (Kind::Number, Value::Number(number)) => Some(number_key(field, *number)),
+        (Kind::Bytes, Value::Bytes(bytes)) => Some(bytes_key(field, bytes)),
+        (Kind::Artifacts | Kind::Attestations, Value::Digest { algorithm, hex }) => {
+            Some(digest_key(field, algorithm, hex))
+        }
+        _ => None,
+    }
+}
+
+fn instant(value: &Value) -> Option<i64> {
+    match value {
+        Value::Time(UnixNanos(nanos)) => Some(*nanos),
+        _ => None,
+    }
+}
+
+/// The values as ranges of one instant each, which ascend as the values do.
+fn points(values: &[Value]) -> Vec<RangeInclusive<i64>> {
+    values.iter().filter_map(instant).map(|nanos| nanos..=nanos).collect()
+}
+
+/// The times that pass a test which is not `NoneOf`, ascending.
+fn ranges(test: &Test) -> Vec<RangeInclusive<i64>> {
+    let below = |end: Option<i64>| end.map(|end| i64::MIN..=end).into_iter().collect();
+    let above = |start: Option<i64>| start.map(|start| start..=i64::MAX).into_iter().collect();
+    match test {
+        Test::OneOf(values) => points(values),
+        Test::Less(value) => below(instant(value).and_then(|nanos| nanos.checked_sub(1))),
+        Test::AtMost(value) => below(instant(value)),
+        Test::More(value) => above(instant(value).and_then(|nanos| nanos.checked_add(1))),
+        Test::AtLeast(value) => above(instant(value)),
+        Test::Present => above(Some(i64::MIN)),
+        Test::Prefix(_) | Test::NoneOf(_) => Vec::new(),
+    }
+}
+
+fn touches(range: &RangeInclusive<i64>, zone: Option<(UnixNanos, UnixNanos)>) -> bool {
+    zone.is_some_and(|(earliest, latest)| *range.start() <= latest.0 && earliest.0 <= *range.end())
+}

@@ -1,0 +1,93 @@
+//! Keys of the exact section: XXH64, seed 0, of a field's number and a value.
+
+use piperoll_format::{
+    event::{Field, Term},
+    frame::ProducerKey,
+};
+use std::hash::Hasher;
+use twox_hash::XxHash64;
+
+/// The field number that producer keys stand under.
+pub const PRODUCER_FIELD_NUMBER: u16 = u16::MAX;
+
+fn key(field_number: u16, parts: &[&[u8]]) -> u64 {
+    let mut hasher = XxHash64::with_seed(0);
+    hasher.write(&field_number.to_le_bytes());
+    for part in parts {
+        hasher.write(part);
+    }
+    hasher.finish()
+}
+
+/// The key of an exact text, of a label, or of a link's id.
+pub fn text_key(field: Field, text: &str) -> u64 {
+    key(field.number(), &[text.as_bytes()])
+}
+
+/// The key of an exact number.
+pub fn number_key(field: Field, number: u64) -> u64 {
+    key(field.number(), &[&number.to_le_bytes()])
+}
+
+/// The key of exact bytes.
+pub fn bytes_key(field: Field, bytes: &[u8]) -> u64 {
+    key(field.number(), &[bytes])
+}
+
+/// The key of a digest of an artifact or an attestation.
+pub fn digest_key(field: Field, algorithm: &str, hex: &str) -> u64 {
+    key(field.number(), &[algorithm.as_bytes(), b":", hex.as_bytes()])
+}
+
+/// The key of an attribute; `None` where the attribute's key is longer than that of any event.
+pub fn attribute_key(name: &str, value: &str) -> Option<u64> {
+    let length = u16::try_from(name.len()).ok()?;
+    Some(key(Field::Attributes.number(), &[&length.to_le_bytes(), name.as_bytes(), value.as_bytes()]))
+}
+
+/// The key of a producer's message; `None` where the principal is longer than that of any frame.
+pub fn producer_key(principal: &str, producer: ProducerKey) -> Option<u64> {
+    let length = u16::try_from(principal.len()).ok()?;
+    let parts: [&[u8]; 4] = [
+        &length.to_le_bytes(),
+        principal.as_bytes(),
+        &producer.id.to_le_bytes(),
+        &producer.sequence.to_le_bytes(),
+    ];
+    Some(key(PRODUCER_FIELD_NUMBER, &parts))
+}
+
+/// The key of a term of an exact field.
+pub fn exact_key(term: &Term<'_>) -> Option<u64> {
+    match *term {
+        Term::Time(_) => None,
+        Term::Text(field, text) => Some(text_key(field, text)),
+        Term::Number(field, number) => Some(number_key(field, number)),
+        Term::Bytes(field, bytes) => Some(bytes_key(field, bytes)),
+        Term::Digest(field, algorithm, hex) => Some(digest_key(field, algorithm, hex)),
+        Term::Attribute(name, value) => attribute_key(name, value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The published XXH64 values of the empty input and of `xxhash`, and a key by its definition.
+    #[test]
+    fn keys_are_xxh64_of_number_and_value() {
+        assert_eq!(XxHash64::oneshot(0, b""), 0xEF46_DB37_51D8_E999);
+        assert_eq!(XxHash64::oneshot(0, b"xxhash"), 0x32DD_3895_2C4B_C720);
+        let check = |key: u64, bytes: &[u8]| assert_eq!(key, XxHash64::oneshot(0, bytes), "{bytes:?}");
+        check(text_key(Field::Id, "x"), b"\x01\0x");
+        check(text_key(Field::Id, ""), b"\x01\0");
+        check(text_key(Field::Links, "e-1"), b"\x22\0e-1");
+        check(number_key(Field::RunAttempt, 2), b"\x16\0\x02\0\0\0\0\0\0\0");
+        check(bytes_key(Field::TraceId, b"\xAB\xCD"), b"\x20\0\xAB\xCD");
+        check(digest_key(Field::Artifacts, "sha256", "9f86"), b"\x0E\0sha256:9f86");
+        check(attribute_key("k", "val").unwrap(), b"\x0F\0\x01\0kval");
+        let producer = ProducerKey { id: 7, sequence: 9 };
+        check(producer_key("ci", producer).unwrap(), b"\xFF\xFF\x02\0ci\x07\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0");
+        assert_eq!(attribute_key(&"a".repeat(65_536), ""), None);
+    }
+}

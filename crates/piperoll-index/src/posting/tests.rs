@@ -1,0 +1,110 @@
+//! Our bytes against those of the library and of other implementations.
+
+use super::*;
+use proptest::prelude::*;
+use std::path::PathBuf;
+
+fn written(ordinals: &[u32]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write(ordinals, &mut bytes);
+    bytes
+}
+
+/// The library's bytes of the same set, its runs taken out.
+fn library(ordinals: &[u32]) -> Vec<u8> {
+    let mut bitmap: RoaringBitmap = ordinals.iter().copied().collect();
+    bitmap.remove_run_compression();
+    let mut bytes = Vec::new();
+    bitmap.serialize_into(&mut bytes).unwrap();
+    bytes
+}
+
+fn check(ordinals: &[u32]) {
+    let bytes = written(ordinals);
+    assert_eq!(bytes, library(ordinals), "{} ordinals", ordinals.len());
+    let posting = Posting::parse(&bytes).unwrap();
+    assert_eq!(posting.cardinality(), ordinals.len() as u64);
+    assert!(posting.to_bitmap().unwrap().iter().eq(ordinals.iter().copied()));
+    let end = ordinals.last().map_or(0, |last| last + 1);
+    let mut bits = Bits::new(end);
+    posting.add_to(&mut bits);
+    assert!(bits.to_bitmap().iter().eq(ordinals.iter().copied()));
+    assert_eq!(posting.count_in(&bits), ordinals.len() as u64);
+}
+
+#[test]
+fn bytes_are_those_of_the_library_around_every_border() {
+    check(&[]);
+    check(&[0]);
+    check(&[65_535, 65_536, 131_072, 16_777_215]);
+    for count in [4_095, 4_096, 4_097, 65_535, 65_536, 65_537, 200_000] {
+        check(&(0..count).collect::<Vec<_>>());
+        check(&(0..count).map(|n| n * 3 + 1).collect::<Vec<_>>());
+        check(&(60_000..60_000 + count).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_posting_list_is_these_bytes() {
+    let expected = [
+        "3a300000 02000000",   // cookie, containers
+        "0000 0100 0100 0000", // keys and cardinalities less 1
+        "18000000 1c000000",   // offsets
+        "0100 ffff 0000",
+    ];
+    let expected: String = expected.concat().split_whitespace().collect();
+    assert_eq!(crate::tests::hex(&written(&[1, 65_535, 65_536])), expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(crate::tests::cases(64)))]
+
+    #[test]
+    fn bytes_are_those_of_the_library(set in prop::collection::btree_set(0_u32..1 << 18, 0..6_000)) {
+        check(&set.into_iter().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn other_bytes_are_refused_or_read_without_harm(
+        set in prop::collection::btree_set(0_u32..1 << 18, 0..50),
+        at in any::<prop::sample::Index>(),
+        with in any::<u8>(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = written(&set.into_iter().collect::<Vec<_>>());
+        let place = at.index(bytes.len());
+        bytes[place] = with;
+        let end = cut.index(bytes.len() + 1);
+        for bytes in [&bytes[..], &bytes[..end]] {
+            if let Some(posting) = Posting::parse(bytes) {
+                posting.add_to(&mut Bits::new(1 << 10));
+                posting.count_in(&Bits::new(1 << 10));
+                posting.to_bitmap();
+            }
+        }
+    }
+}
+
+/// Files that other implementations wrote: those without runs are read, and written again, byte for byte.
+#[test]
+fn files_of_other_implementations_are_written_again_byte_for_byte() {
+    let Some(corpus) = std::env::var_os("PIPEROLL_CORPUS").map(PathBuf::from) else {
+        return println!("skipped, because PIPEROLL_CORPUS is not set");
+    };
+    let (mut same, mut refused) = (0, 0);
+    for directory in ["roaring/testdata", "generated/roaring"] {
+        for entry in std::fs::read_dir(corpus.join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).unwrap();
+            match Posting::parse(&bytes).and_then(Posting::to_bitmap) {
+                Some(bitmap) => {
+                    assert_eq!(written(&bitmap.iter().collect::<Vec<_>>()), bytes, "{}", path.display());
+                    same += 1;
+                }
+                None => refused += 1,
+            }
+        }
+    }
+    println!("{same} files the same, {refused} refused: runs, 64 bits, damage, or no bitmap");
+    assert!(same > 0);
+}

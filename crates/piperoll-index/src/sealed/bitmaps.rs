@@ -1,0 +1,137 @@
+//! Terms and postings of a bitmap field where they lie.
+
+use super::blocks::Blocks;
+use crate::{bits::Bits, error::IndexError, layout::SECTION_HEAD_BYTES, posting::Posting, wire::within};
+use roaring::RoaringBitmap;
+use std::ops::Range;
+
+/// A bitmap section: where its parts begin.
+#[derive(Clone, Debug)]
+pub(super) struct BitmapSection {
+    end: usize,
+    count: usize,
+    term_ends: usize,
+    terms: usize,
+    posting_ends: usize,
+    postings: usize,
+}
+
+impl BitmapSection {
+    pub(super) fn open(blocks: &Blocks<'_>, range: &Range<usize>) -> Result<Self, IndexError> {
+        let Range { start, end } = *range;
+        let count = blocks.u32(start, 0, end)? as usize;
+        let damaged = || IndexError::damaged(start, "terms and postings that fit their section");
+        let term_ends = start + SECTION_HEAD_BYTES;
+        let terms = within(term_ends, 4 * count, end).ok_or_else(damaged)?.end;
+        let term_bytes = if count == 0 { 0 } else { blocks.u32(term_ends, count - 1, end)? as usize };
+        // Sections begin at multiples of 8, so that padding here and padding in the file are one.
+        let posting_ends = within(terms, term_bytes, end).ok_or_else(damaged)?.end.next_multiple_of(8);
+        let postings = within(posting_ends, 4 * count, end).ok_or_else(damaged)?.end;
+        Ok(Self { end, count, term_ends, terms, posting_ends, postings })
+    }
+
+    /// The set of the events that have one of these terms.
+    pub(super) fn with_terms(
+        &self,
+        blocks: &Blocks<'_>,
+        terms: &[&[u8]],
+        end: u32,
+    ) -> Result<RoaringBitmap, IndexError> {
+        let mut indices = Vec::new();
+        for term in terms {
+            let place = self.search(blocks, |other| other < *term)?;
+            if place < self.count && self.term(blocks, place)? == *term {
+                indices.push(place);
+            }
+        }
+        self.union(blocks, indices, end)
+    }
+
+    /// The set of the events that have a term which begins so.
+    pub(super) fn with_prefix(
+        &self,
+        blocks: &Blocks<'_>,
+        prefix: &[u8],
+        end: u32,
+    ) -> Result<RoaringBitmap, IndexError> {
+        let first = self.search(blocks, |term| term < prefix)?;
+        let last = self.search(blocks, |term| term < prefix || term.starts_with(prefix))?;
+        self.union(blocks, first..last, end)
+    }
+
+    /// For each term, how many events of `among` have it; all events where that is `None`.
+    pub(super) fn count(
+        &self,
+        blocks: &Blocks<'_>,
+        among: Option<&Bits>,
+        each: &mut dyn FnMut(&[u8], u64),
+    ) -> Result<(), IndexError> {
+        for index in 0..self.count {
+            let posting = self.posting(blocks, index)?;
+            let count = among.map_or_else(|| posting.cardinality(), |bits| posting.count_in(bits));
+            if count > 0 {
+                each(self.term(blocks, index)?, count);
+            }
+        }
+        Ok(())
+    }
+
+    fn union(
+        &self,
+        blocks: &Blocks<'_>,
+        indices: impl IntoIterator<Item = usize>,
+        end: u32,
+    ) -> Result<RoaringBitmap, IndexError> {
+        let mut indices = indices.into_iter();
+        let Some(first) = indices.next() else { return Ok(RoaringBitmap::new()) };
+        let Some(second) = indices.next() else {
+            let set = self.posting(blocks, first)?.to_bitmap();
+            let set = set.filter(|set| set.max().is_none_or(|last| last < end));
+            return set.ok_or_else(|| IndexError::damaged(self.postings, "ascending ordinals of events"));
+        };
+        let mut bits = Bits::new(end);
+        for index in [first, second].into_iter().chain(indices) {
+            self.posting(blocks, index)?.add_to(&mut bits);
+        }
+        Ok(bits.to_bitmap())
+    }
+
+    /// The first index whose term is not `before`.
+    fn search(&self, blocks: &Blocks<'_>, before: impl Fn(&[u8]) -> bool) -> Result<usize, IndexError> {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low.midpoint(high);
+            if before(self.term(blocks, middle)?) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    fn term<'a>(&self, blocks: &Blocks<'a>, index: usize) -> Result<&'a [u8], IndexError> {
+        self.delimited(blocks, self.term_ends, self.terms, index)
+    }
+
+    fn posting<'a>(&self, blocks: &Blocks<'a>, index: usize) -> Result<Posting<'a>, IndexError> {
+        let bytes = self.delimited(blocks, self.posting_ends, self.postings, index)?;
+        Posting::parse(bytes)
+            .ok_or_else(|| IndexError::damaged(self.postings, "portable Roaring bitmaps without runs"))
+    }
+
+    /// The part with this index among parts that end where the list of `ends` says.
+    fn delimited<'a>(
+        &self,
+        blocks: &Blocks<'a>,
+        ends: usize,
+        parts: usize,
+        index: usize,
+    ) -> Result<&'a [u8], IndexError> {
+        let from = if index == 0 { 0 } else { blocks.u32(ends, index - 1, self.end)? as usize };
+        let to = blocks.u32(ends, index, self.end)? as usize;
+        let length =
+            to.checked_sub(from).ok_or_else(|| IndexError::damaged(ends + 4 * index, "ends that ascend"))?;
+        blocks.part(parts + from, length, self.end)
+    }
+}

@@ -1,0 +1,188 @@
+//! What all requests share: the engine, the routes, the limits, and the sign to stop.
+
+use crate::{
+    clock::SystemClock,
+    config::{Config, LimitsConfig},
+    engine::{self, Engine, EngineError},
+    metrics::{Metrics, Reading, Reason},
+    refusal::{Refusal, bad_tenant},
+    routing::Router,
+    sweeper::{Sweeper, Swept},
+};
+use piperoll_format::{names::Name, units::UnixNanos};
+use piperoll_proto::TENANT_METADATA;
+use piperoll_store::{Appender, Clock as _, LogStatus, ReadError, Reader, os::OsDisk};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
+};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::{Status, metadata::MetadataMap};
+
+/// Tenant of requests that name none.
+const DEFAULT_TENANT: &str = "default";
+
+/// A running daemon, shared by its listeners, jobs and calls.
+pub(crate) struct Daemon {
+    pub(crate) clock: SystemClock,
+    pub(crate) engine: Engine,
+    pub(crate) appender: Arc<Appender<OsDisk>>,
+    pub(crate) reader: Reader<OsDisk>,
+    pub(crate) router: Router,
+    sweeper: Sweeper,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) metrics: Metrics,
+    /// Bytes of requests that may still be taken.
+    pub(crate) request_bytes: Arc<Semaphore>,
+    /// Reads that may still begin.
+    reads: Arc<Semaphore>,
+    /// Tails that may still connect.
+    pub(crate) tails: Arc<Semaphore>,
+    /// Changes whenever something was published in any log.
+    pub(crate) published: watch::Sender<()>,
+    /// Told once, when the daemon is to end.
+    pub(crate) stopping: CancellationToken,
+    /// Everything that calls leave running; the daemon ends after it.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) started: UnixNanos,
+    /// Unix nanoseconds; 0 for not yet.
+    last_sweep: AtomicI64,
+}
+
+impl Daemon {
+    /// Opens the data directory. Blocks.
+    pub(crate) fn open(config: &Config, create: bool) -> Result<Arc<Self>, EngineError> {
+        let clock = SystemClock::new();
+        if create {
+            engine::make_directory(&config.storage.directory)?;
+        }
+        let router = Router::new(&config.retention)?;
+        let (engine, appender, reader) = Engine::open(config, clock)?;
+        let published = watch::Sender::new(());
+        let wake = published.clone();
+        reader.subscribe(Box::new(move || {
+            wake.send_replace(());
+        }));
+        let limits = config.limits.clone();
+        let request_bytes = usize::try_from(limits.requests_bytes_max.0).unwrap_or(usize::MAX);
+        let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
+        Ok(Arc::new(Self {
+            started: clock.now().wall,
+            clock,
+            engine,
+            appender: Arc::new(appender),
+            reader,
+            router,
+            sweeper: Sweeper::new(&config.retention)?,
+            metrics: Metrics::default(),
+            request_bytes: semaphore(request_bytes),
+            reads: semaphore(limits.reads_max.0 as usize),
+            tails: semaphore(limits.tails_max.0 as usize),
+            limits,
+            published,
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            last_sweep: AtomicI64::new(0),
+        }))
+    }
+
+    /// The wall clock.
+    pub(crate) fn now(&self) -> UnixNanos {
+        self.clock.now().wall
+    }
+
+    /// Counts a refusal and makes its status.
+    pub(crate) fn refused(&self, refusal: Refusal) -> Status {
+        self.metrics.refusals.get_or_create(&Reason { reason: refusal.reason }).inc();
+        tracing::debug!(reason = refusal.reason, message = %refusal, "refused");
+        refusal.into()
+    }
+
+    /// Reads on a thread that may block, no more of them at one time than `limits.reads_max`. When the caller
+    /// goes, the second argument of `ask` says so.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Reader<OsDisk>, &dyn Fn() -> bool) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| Refusal::stopping())?;
+        let reader = self.reader.clone();
+        let gone = SetOnDrop(Arc::default());
+        let cancelled = Arc::clone(&gone.0);
+        let reading = self.tasks.spawn_blocking(move || {
+            let _permit = permit;
+            ask(&reader, &|| cancelled.load(Relaxed))
+        });
+        let answer = reading.await.map_err(|error| Refusal::internal(error.to_string()))?;
+        drop(gone);
+        Ok(answer?)
+    }
+
+    /// Does something of the engine on a thread that may block.
+    pub(crate) async fn work<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let daemon = Arc::clone(self);
+        let working = self.tasks.spawn_blocking(move || work(&daemon));
+        let done = working.await.map_err(|error| Refusal::internal(error.to_string()))?;
+        Ok(done?)
+    }
+
+    /// What a scrape shows.
+    pub(crate) async fn reading(&self) -> Result<Reading, Refusal> {
+        Ok(Reading {
+            store: self.engine.counts(),
+            logs: self.logs().await?,
+            tails: self.tails_connected(),
+            last_sweep_seconds: self.last_sweep.load(Relaxed) as f64 / 1e9,
+            cut_bytes: self.engine.cut_bytes(),
+            free_bytes: self.engine.free_bytes().unwrap_or_default(),
+            clock_ahead_seconds: self.engine.clock_ahead_ns() as f64 / 1e9,
+        })
+    }
+
+    /// The state of every log.
+    pub(crate) async fn logs(&self) -> Result<Vec<LogStatus>, Refusal> {
+        self.read(|reader, _| Ok(reader.status())).await
+    }
+
+    /// Tails connected.
+    pub(crate) fn tails_connected(&self) -> u64 {
+        u64::from(self.limits.tails_max.0).saturating_sub(self.tails.available_permits() as u64)
+    }
+
+    /// When the sweeper last ran.
+    pub(crate) fn last_sweep(&self) -> Option<UnixNanos> {
+        Some(self.last_sweep.load(Relaxed)).filter(|time| *time != 0).map(UnixNanos)
+    }
+
+    /// Drops what has expired, or only tells what has.
+    pub(crate) async fn sweep(self: &Arc<Self>, dry_run: bool) -> Result<Swept, Refusal> {
+        let swept = self.work(move |daemon| daemon.sweeper.sweep(&daemon.engine, dry_run)).await?;
+        if !dry_run {
+            self.last_sweep.store(self.now().0, Relaxed);
+        }
+        Ok(swept)
+    }
+}
+
+/// The tenant that a request names.
+pub(crate) fn tenant_of(metadata: &MetadataMap) -> Result<Name, Refusal> {
+    let mut values = metadata.get_all(TENANT_METADATA).iter();
+    let text = match (values.next(), values.next()) {
+        (None, _) => DEFAULT_TENANT,
+        (Some(value), None) => value.to_str().unwrap_or("\u{fffd}"),
+        (Some(_), Some(_)) => return Err(Refusal::field(TENANT_METADATA, "it is there twice")),
+    };
+    Name::from_outside(text).map_err(|error| bad_tenant(text, &error))
+}
+
+/// Tells a thread that nobody waits for it any more.
+struct SetOnDrop(Arc<AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
+}

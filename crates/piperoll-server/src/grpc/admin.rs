@@ -1,0 +1,107 @@
+//! `AdminService`: state, sealing, sweeping.
+
+use crate::{clock::timestamp, daemon::Daemon, refusal::Refusal, sweeper::Swept};
+use piperoll_format::names::Name;
+use piperoll_proto::{raw::admin_service_server::AdminService, v1};
+use piperoll_retention::PlannedDrop;
+use piperoll_store::{LogStatus, SealedSegment};
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// `AdminService` of a daemon.
+#[derive(Clone)]
+pub(super) struct AdminGrpc(pub(super) Arc<Daemon>);
+
+#[tonic::async_trait]
+impl AdminService for AdminGrpc {
+    async fn status(&self, _: Request<v1::StatusRequest>) -> Result<Response<v1::StatusResponse>, Status> {
+        self.answer(self.state().await)
+    }
+
+    async fn seal(&self, request: Request<v1::SealRequest>) -> Result<Response<v1::SealResponse>, Status> {
+        let v1::SealRequest { tenant, class } = request.into_inner();
+        self.answer(self.seal_logs(&tenant, &class).await)
+    }
+
+    async fn sweep(&self, request: Request<v1::SweepRequest>) -> Result<Response<v1::SweepResponse>, Status> {
+        self.answer(self.sweep_segments(request.into_inner().dry_run).await)
+    }
+}
+
+impl AdminGrpc {
+    fn answer<T>(&self, answer: Result<T, Refusal>) -> Result<Response<T>, Status> {
+        answer.map(Response::new).map_err(|refusal| self.0.refused(refusal))
+    }
+
+    async fn state(&self) -> Result<v1::StatusResponse, Refusal> {
+        let logs = self.0.logs().await?;
+        let free_bytes = self.0.work(|daemon| daemon.engine.free_bytes()).await?;
+        Ok(v1::StatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started: Some(timestamp(self.0.started)),
+            directory_id: self.0.engine.directory_id(),
+            unsealed_segments: logs.iter().map(|log| log.unsealed_segments).sum(),
+            logs: logs.into_iter().map(log_status).collect(),
+            free_bytes,
+            tails: self.0.tails_connected(),
+            cut_bytes: self.0.engine.cut_bytes(),
+            last_sweep: self.0.last_sweep().map(timestamp),
+            foreign_files: self.0.engine.foreign_files(),
+        })
+    }
+
+    async fn seal_logs(&self, tenant: &str, class: &str) -> Result<v1::SealResponse, Refusal> {
+        let (tenant, class) = (optional_name("tenant", tenant)?, optional_name("class", class)?);
+        let sealed = self.0.work(move |daemon| daemon.engine.seal(tenant.as_ref(), class.as_ref())).await?;
+        Ok(v1::SealResponse { segments: sealed.iter().map(sealed_segment).collect() })
+    }
+
+    async fn sweep_segments(&self, dry_run: bool) -> Result<v1::SweepResponse, Refusal> {
+        let Swept { segments, freed_bytes } = self.0.sweep(dry_run).await?;
+        Ok(v1::SweepResponse { segments: segments.iter().map(swept_segment).collect(), freed_bytes, dry_run })
+    }
+}
+
+/// A name that may be left out.
+fn optional_name(field: &str, text: &str) -> Result<Option<Name>, Refusal> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let name = Name::from_disk(text);
+    name.map(Some).map_err(|error| Refusal::field(field, format!("`{}`: {error}", text.escape_debug())))
+}
+
+fn log_status(log: LogStatus) -> v1::LogStatus {
+    v1::LogStatus {
+        tenant: log.tenant.to_string(),
+        class: log.class.to_string(),
+        first_sequence: log.first.0,
+        end_sequence: log.end.0,
+        sealed_segments: log.sealed_segments,
+        unsealed_segments: log.unsealed_segments,
+        bytes: log.bytes,
+        last_received: log.last_received.map(timestamp),
+        read_only_reason: log.refusal.unwrap_or_default(),
+    }
+}
+
+fn sealed_segment(sealed: &SealedSegment) -> v1::SealedSegment {
+    v1::SealedSegment {
+        file: sealed.path.display().to_string(),
+        tenant: sealed.tenant.to_string(),
+        class: sealed.class.to_string(),
+        first_sequence: sealed.first.0,
+        end_sequence: sealed.end.0,
+        bytes: sealed.bytes,
+        root: sealed.root.0.to_vec(),
+    }
+}
+
+fn swept_segment(swept: &PlannedDrop) -> v1::SweptSegment {
+    v1::SweptSegment {
+        rule: swept.rule.rule.clone(),
+        expired: Some(timestamp(swept.expired)),
+        events: swept.segment.events,
+        segment: Some(sealed_segment(&swept.segment)),
+    }
+}

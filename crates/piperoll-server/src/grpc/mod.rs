@@ -1,0 +1,130 @@
+//! The gRPC side: three services, health, reflection.
+
+mod admin;
+mod event;
+mod query;
+mod records;
+mod tail;
+
+use crate::{connection::incoming, daemon::Daemon, refusal::Refusal};
+use piperoll_format::limits::BATCH_BYTES_MAX;
+use piperoll_proto::{
+    FILE_DESCRIPTOR_SET,
+    raw::{
+        admin_service_server::AdminServiceServer, event_service_server::EventServiceServer,
+        query_service_server::QueryServiceServer,
+    },
+};
+use std::{sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+use tonic::{
+    body::Body,
+    server::NamedService,
+    service::Routes,
+    transport::{Error, Server},
+};
+use tonic_health::server::{HealthReporter, health_reporter};
+use tonic_reflection::server::{Builder as Reflection, Error as ReflectionError};
+use tower::util::MapResponseLayer;
+
+/// Longest request: the longest batch, and the fields beside it.
+const REQUEST_BYTES_MAX: usize = BATCH_BYTES_MAX + 4_096;
+/// Longest request of the way out: a filter and a position.
+const QUESTION_BYTES_MAX: usize = 1 << 20;
+// Measured: with the transport's defaults, large batches have half the throughput.
+const FRAME_BYTES_MAX: u32 = 1 << 20;
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// Calls of one connection at one time.
+const CALLS_MAX: u32 = 128;
+/// How long a peer that has gone without a word keeps its connection.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How the transport's own refusal of a long message begins.
+const TOO_LONG: &[u8] = b"Error%2C%20decoded%20message%20length%20too%20large";
+const TOO_LONG_MESSAGE: &str =
+    "it has more bytes than a request may have (8 MiB of events); send fewer at a time";
+
+/// Says which services work.
+pub(crate) struct HealthSwitch(HealthReporter);
+
+impl HealthSwitch {
+    /// Whether `EventService` takes events.
+    pub(crate) async fn events(&self, serving: bool) {
+        self.set::<EventServiceServer<event::EventGrpc>>(serving).await;
+    }
+
+    /// The daemon is ending.
+    pub(crate) async fn all_down(&self) {
+        self.all(false).await;
+        self.0.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+    }
+
+    async fn all(&self, serving: bool) {
+        self.set::<EventServiceServer<event::EventGrpc>>(serving).await;
+        self.set::<QueryServiceServer<query::QueryGrpc>>(serving).await;
+        self.set::<AdminServiceServer<admin::AdminGrpc>>(serving).await;
+    }
+
+    async fn set<S: NamedService>(&self, serving: bool) {
+        if serving { self.0.set_serving::<S>().await } else { self.0.set_not_serving::<S>().await }
+    }
+}
+
+/// The services, and the switch of their health.
+pub(crate) async fn services(daemon: &Arc<Daemon>) -> Result<(Routes, HealthSwitch), ReflectionError> {
+    let (reporter, health) = health_reporter();
+    let switch = HealthSwitch(reporter);
+    switch.all(true).await;
+    let events = EventServiceServer::new(event::EventGrpc(Arc::clone(daemon)));
+    let queries = QueryServiceServer::new(query::QueryGrpc(Arc::clone(daemon)));
+    let admin = AdminServiceServer::new(admin::AdminGrpc(Arc::clone(daemon)));
+    let routes = Routes::new(health)
+        .add_service(events.max_decoding_message_size(REQUEST_BYTES_MAX))
+        .add_service(queries.max_decoding_message_size(QUESTION_BYTES_MAX))
+        .add_service(admin.max_decoding_message_size(QUESTION_BYTES_MAX))
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?);
+    Ok((routes, switch))
+}
+
+/// Everything that is served, the two versions of reflection included.
+fn reflection() -> Reflection<'static> {
+    Reflection::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
+        .include_reflection_service(false)
+}
+
+/// Serves until the daemon is to end and every call has ended.
+pub(crate) async fn serve(daemon: Arc<Daemon>, listener: TcpListener, routes: Routes) -> Result<(), Error> {
+    let connections = incoming(listener, daemon.limits.connections_max.0);
+    let stopping = daemon.stopping.clone().cancelled_owned();
+    Server::builder()
+        .max_frame_size(FRAME_BYTES_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(CALLS_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .layer(MapResponseLayer::new(move |response| too_long(&daemon, response)))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(connections, stopping)
+        .await
+}
+
+/// The transport refuses a message that is too long with `OUT_OF_RANGE`, before any of our code sees it. For a
+/// producer that status means something else, a retry that is too old, so it becomes what it is: a bad request.
+fn too_long(daemon: &Daemon, mut response: http::Response<Body>) -> http::Response<Body> {
+    let headers = response.headers_mut();
+    let says =
+        |name: &str, of: &dyn Fn(&[u8]) -> bool| headers.get(name).is_some_and(|value| of(value.as_bytes()));
+    let out_of_range = says("grpc-status", &|value| value == b"11");
+    if out_of_range && says("grpc-message", &|value| value.starts_with(TOO_LONG)) {
+        let status = daemon.refused(Refusal::field("request", TOO_LONG_MESSAGE));
+        return status.into_http();
+    }
+    response
+}

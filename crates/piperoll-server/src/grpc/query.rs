@@ -1,0 +1,165 @@
+//! `QueryService`: the way out. Answers are made in pages, each one a message of bounded size.
+
+use super::{
+    records::{address, event_record, filter, order},
+    tail,
+};
+use crate::{
+    daemon::{Daemon, tenant_of},
+    refusal::Refusal,
+};
+use piperoll_filter::Subject;
+use piperoll_format::names::Name;
+use piperoll_proto::{
+    raw::{self, query_service_server::QueryService},
+    v1,
+};
+use piperoll_store::{Count, GROUPS_MAX, Group, Page, Position, Query};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+/// Bytes of events in a message: with what stands beside them it stays far below the 4 MiB that clients take
+/// unless told otherwise.
+pub(super) const PAGE_BYTES_MAX: usize = 512 << 10;
+/// Events in a message.
+pub(super) const PAGE_EVENTS_MAX: usize = 1_000;
+/// Events of a query that sets no limit.
+const QUERY_LIMIT: u32 = 100;
+/// Groups of a count that sets no limit.
+const COUNT_LIMIT: usize = 1_000;
+/// Messages that may wait for a reader.
+const PAGES_WAITING_MAX: usize = 1;
+
+/// `QueryService` of a daemon.
+#[derive(Clone)]
+pub(super) struct QueryGrpc(pub(super) Arc<Daemon>);
+
+#[tonic::async_trait]
+impl QueryService for QueryGrpc {
+    type QueryStream = ReceiverStream<Result<raw::QueryResponse, Status>>;
+    type TailStream = tail::Answers;
+
+    async fn query(&self, request: Request<v1::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
+        let (tenant, request) = self.take(request)?;
+        let query = self.parse(tenant, &request).map_err(|refusal| self.0.refused(refusal))?;
+        let limit = if request.limit == 0 { QUERY_LIMIT } else { request.limit };
+        // The first page is made before the answer begins, so that what is wrong with the request is said there.
+        let first = page(&self.0, &query, limit).await.map_err(|refusal| self.0.refused(refusal))?;
+        let (answers, reader) = mpsc::channel(PAGES_WAITING_MAX);
+        self.0.tasks.spawn(give_pages(Arc::clone(&self.0), query, limit, first, answers));
+        Ok(Response::new(ReceiverStream::new(reader)))
+    }
+
+    async fn count(&self, request: Request<v1::CountRequest>) -> Result<Response<v1::CountResponse>, Status> {
+        let (tenant, request) = self.take(request)?;
+        let answer = self.count_events(tenant, request).await;
+        answer.map(Response::new).map_err(|refusal| self.0.refused(refusal))
+    }
+
+    async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<raw::GetResponse>, Status> {
+        let (tenant, request) = self.take(request)?;
+        let record = self.get_event(tenant, &request.address).await;
+        let record = record.map_err(|refusal| self.0.refused(refusal))?;
+        Ok(Response::new(raw::GetResponse { record: Some(record) }))
+    }
+
+    async fn tail(&self, request: Request<v1::TailRequest>) -> Result<Response<tail::Answers>, Status> {
+        let (tenant, request) = self.take(request)?;
+        let answers = tail::start(Arc::clone(&self.0), tenant, request).await;
+        answers.map(Response::new).map_err(|refusal| self.0.refused(refusal))
+    }
+}
+
+impl QueryGrpc {
+    fn take<T>(&self, request: Request<T>) -> Result<(Name, T), Status> {
+        let tenant = tenant_of(request.metadata()).map_err(|refusal| self.0.refused(refusal))?;
+        Ok((tenant, request.into_inner()))
+    }
+
+    fn parse(&self, tenant: Name, request: &v1::QueryRequest) -> Result<Query, Refusal> {
+        Ok(Query {
+            tenant,
+            filter: filter(&request.filter, self.0.now())?,
+            order: order(request.order)?,
+            limit: 0,
+            bytes_max: PAGE_BYTES_MAX,
+            position: position(&request.position)?,
+        })
+    }
+
+    async fn count_events(
+        &self,
+        tenant: Name,
+        request: v1::CountRequest,
+    ) -> Result<v1::CountResponse, Refusal> {
+        let subject = |(at, name): (usize, &String)| {
+            Subject::parse(name).map_err(|error| Refusal::field(format!("group_by[{at}]"), error.to_string()))
+        };
+        let group_by = request.group_by.iter().enumerate().map(subject).collect::<Result<Vec<_>, _>>()?;
+        let limit = if request.limit == 0 { COUNT_LIMIT } else { (request.limit as usize).min(GROUPS_MAX) };
+        let count = Count { tenant, filter: filter(&request.filter, self.0.now())?, group_by, limit };
+        let counted = self.0.read(move |reader, cancelled| reader.count(&count, cancelled)).await?;
+        Ok(v1::CountResponse {
+            total: counted.total,
+            groups: counted.groups.into_iter().map(count_group).collect(),
+            groups_omitted: counted.groups_omitted,
+        })
+    }
+
+    async fn get_event(&self, tenant: Name, text: &str) -> Result<raw::EventRecord, Refusal> {
+        let (class, sequence) = address(text, &tenant)?;
+        let of = tenant.clone();
+        let record = self.0.read(move |reader, _| reader.get(&of, &class, sequence)).await?;
+        Ok(event_record(&tenant, record))
+    }
+}
+
+/// A position that a request goes on from.
+pub(super) fn position(text: &str) -> Result<Option<Position>, Refusal> {
+    if text.is_empty() { Ok(None) } else { Ok(Some(Position::decode(text)?)) }
+}
+
+async fn page(daemon: &Arc<Daemon>, query: &Query, left: u32) -> Result<Page, Refusal> {
+    let query = Query { limit: (left as usize).min(PAGE_EVENTS_MAX), ..query.clone() };
+    daemon.read(move |reader, cancelled| reader.query(&query, cancelled)).await
+}
+
+/// Page after page, no faster than they are taken, until the limit or the end.
+async fn give_pages(
+    daemon: Arc<Daemon>,
+    mut query: Query,
+    mut left: u32,
+    first: Page,
+    answers: mpsc::Sender<Result<raw::QueryResponse, Status>>,
+) {
+    let mut next = Ok(first);
+    while let Ok(page) = next {
+        left = left.saturating_sub(u32::try_from(page.records.len()).unwrap_or(u32::MAX));
+        let last = page.exhausted || left == 0;
+        let answer = raw::QueryResponse {
+            position: page.position.encode(),
+            exhausted: page.exhausted,
+            records: page.records.into_iter().map(|record| event_record(&query.tenant, record)).collect(),
+        };
+        if answers.send(Ok(answer)).await.is_err() || last {
+            return;
+        }
+        query.position = Some(page.position);
+        next = tokio::select! {
+            // A reader that has gone must not keep a question running.
+            () = answers.closed() => return,
+            next = self::page(&daemon, &query, left) => next,
+        };
+    }
+    if let Err(refusal) = next {
+        // Fails where the reader has gone.
+        let _ = answers.send(Err(daemon.refused(refusal))).await;
+    }
+}
+
+fn count_group(group: Group) -> v1::CountGroup {
+    let values = group.values.into_iter().map(|value| v1::GroupValue { value }).collect();
+    v1::CountGroup { values, count: group.count }
+}

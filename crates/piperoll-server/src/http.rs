@@ -1,0 +1,52 @@
+//! The HTTP side: `/metrics`, `/healthz`, `/readyz`.
+
+use crate::daemon::Daemon;
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use piperoll_store::LogStatus;
+use std::sync::Arc;
+
+/// What Prometheus expects of the `OpenMetrics` text form.
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The routes.
+pub(crate) fn routes(daemon: Arc<Daemon>) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state(daemon)
+}
+
+async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
+    let text = match daemon.reading().await {
+        Ok(reading) => daemon.metrics.text(reading).map_err(|error| error.to_string()),
+        Err(refusal) => Err(refusal.to_string()),
+    };
+    match text {
+        Ok(text) => ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
+        Err(problem) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{problem}\n")).into_response(),
+    }
+}
+
+/// 200 while requests are taken, with a line for each log that takes no appends; 503 while it ends.
+async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
+    if daemon.stopping.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    match daemon.logs().await {
+        Ok(logs) => {
+            let refusing = |log: LogStatus| {
+                log.refusal.map(|reason| format!("{}/{} takes no appends: {reason}\n", log.tenant, log.class))
+            };
+            let lines: String = logs.into_iter().filter_map(refusing).collect();
+            format!("ready\n{lines}").into_response()
+        }
+        Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),
+    }
+}

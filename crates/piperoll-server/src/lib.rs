@@ -1,0 +1,27 @@
+//! The daemon: gRPC, HTTP, background jobs.
+//!
+//! [`load`] the settings, [`start`] with them, [`Running::wait`] for the end. Wire types stop in `grpc`: below it
+//! an event is its bytes.
+
+mod clock;
+mod config;
+mod connection;
+mod daemon;
+mod engine;
+mod grpc;
+mod http;
+mod jobs;
+mod logging;
+mod metrics;
+mod refusal;
+mod routing;
+mod start;
+mod sweeper;
+
+pub use config::{
+    Amount, ClassRule, Config, ConfigError, Keep, LimitsConfig, Loaded, LogConfig, LogFormat, Origin,
+    Overrides, RetentionConfig, Route, ServerConfig, Size, Span, StorageConfig, load,
+};
+pub use engine::EngineError;
+pub use logging::init_logging;
+pub use start::{Running, ServeError, StartError, StartOptions, Stopper, start};

@@ -1,0 +1,180 @@
+//! What a scrape of `/metrics` shows. Counters of the engine are read when it is asked, not copied before.
+
+use piperoll_store::{LogStatus, SYNC_BUCKET_BORDERS_NS, StoreCounts};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeLabelSet, text::encode},
+    metrics::{MetricType, counter::Counter, exemplar::Exemplar, family::Family},
+    registry::Registry,
+};
+use std::fmt;
+
+/// The daemon's own counters.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics {
+    /// Requests acknowledged.
+    pub(crate) acks: Counter,
+    /// Requests refused, by reason.
+    pub(crate) refusals: Family<Reason, Counter>,
+    /// Fields of events that this version does not know.
+    pub(crate) unknown_fields: Counter,
+    /// Sweeps that failed.
+    pub(crate) sweep_failures: Counter,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Reason {
+    /// The reason of the refusal.
+    pub(crate) reason: &'static str,
+}
+
+/// What is read for a scrape.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reading {
+    /// The engine's counters.
+    pub(crate) store: StoreCounts,
+    /// The logs' states.
+    pub(crate) logs: Vec<LogStatus>,
+    /// Tails connected.
+    pub(crate) tails: u64,
+    /// When the sweeper last ran, in seconds since 1970; 0 for not yet.
+    pub(crate) last_sweep_seconds: f64,
+    /// Bytes cut from torn tails at the start.
+    pub(crate) cut_bytes: u64,
+    /// Bytes free on the file system.
+    pub(crate) free_bytes: u64,
+    /// How far the clock is ahead of what is believed, in seconds.
+    pub(crate) clock_ahead_seconds: f64,
+}
+
+/// A number: name, explanation, value.
+type Number<T> = (&'static str, &'static str, T);
+
+impl Metrics {
+    /// The text of a scrape.
+    pub(crate) fn text(&self, reading: Reading) -> Result<String, fmt::Error> {
+        let mut registry = Registry::with_prefix("piperoll");
+        registry.register("acks", "Requests acknowledged", self.acks.clone());
+        registry.register("refusals", "Requests refused", self.refusals.clone());
+        let unknown = "Fields of events that this version does not know";
+        registry.register("unknown_fields", unknown, self.unknown_fields.clone());
+        registry.register("sweep_failures", "Sweeps that failed", self.sweep_failures.clone());
+        registry.register_collector(Box::new(reading));
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+impl Reading {
+    fn counters(&self) -> [Number<u64>; 14] {
+        let store = &self.store;
+        [
+            ("appends", "Batches, or parts of batches, stored", store.appends),
+            ("append_events", "Events stored", store.events),
+            ("append_bytes", "Bytes of frames stored", store.bytes),
+            ("repeated_requests", "Requests that had been stored before", store.repeated),
+            ("rolls", "Segments that became full", store.rolls),
+            ("seals", "Segments sealed", store.seals),
+            ("seal_failures", "Seals that failed and are tried again", store.seal_failures),
+            ("rounds", "Rounds of marks", store.rounds),
+            ("round_failures", "Rounds of marks that failed and are tried again", store.round_failures),
+            ("dropped_segments", "Segments dropped", store.drops),
+            ("dropped_bytes", "Bytes that drops freed", store.dropped_bytes),
+            ("reindexes", "Indexes made again from their logs", store.reindexes),
+            ("no_space", "Appends that a full disk refused", store.no_space),
+            ("frames", "Frames stored", store.frames),
+        ]
+    }
+
+    fn gauges(&self) -> [Number<u64>; 8] {
+        let sum = |of: fn(&LogStatus) -> u64| self.logs.iter().map(of).sum();
+        [
+            ("logs", "Logs", self.logs.len() as u64),
+            ("refusing_logs", "Logs that take no appends", sum(|log| u64::from(log.refusal.is_some()))),
+            ("sealed_segments", "Segments sealed and not dropped", sum(|log| log.sealed_segments)),
+            ("unsealed_segments", "Segments full and not sealed yet", sum(|log| log.unsealed_segments)),
+            ("log_bytes", "Bytes of all segments", sum(|log| log.bytes)),
+            ("tails", "Tails connected", self.tails),
+            ("cut_bytes", "Bytes cut from torn tails at the last start", self.cut_bytes),
+            ("free_bytes", "Bytes free on the data directory's file system", self.free_bytes),
+        ]
+    }
+
+    fn times(&self) -> [Number<f64>; 2] {
+        let last_sweep = "When the sweeper last ran, in seconds since 1970; 0 for not since the start";
+        let ahead = "How far the clock is ahead of what is believed; 0 while it is believed";
+        [
+            ("last_sweep_timestamp_seconds", last_sweep, self.last_sweep_seconds),
+            ("clock_ahead_seconds", ahead, self.clock_ahead_seconds),
+        ]
+    }
+}
+
+impl Collector for Reading {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.counters().iter().try_for_each(|number| counter(&mut encoder, number))?;
+        self.gauges().iter().try_for_each(|number| gauge(&mut encoder, number))?;
+        self.times().iter().try_for_each(|number| gauge(&mut encoder, number))?;
+        syncs(&mut encoder, &self.store)?;
+        let mut info = encoder.encode_descriptor("build", "The running version", None, MetricType::Info)?;
+        info.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+    }
+}
+
+fn counter<T: EncodeCounterValue>(encoder: &mut DescriptorEncoder<'_>, number: &Number<T>) -> fmt::Result {
+    let (name, help, value) = number;
+    let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    metric.encode_counter(value, None::<&Exemplar<[(&str, &str); 0], f64>>)
+}
+
+fn gauge<T: EncodeGaugeValue>(encoder: &mut DescriptorEncoder<'_>, number: &Number<T>) -> fmt::Result {
+    let (name, help, value) = number;
+    encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(value)
+}
+
+fn syncs(encoder: &mut DescriptorEncoder<'_>, store: &StoreCounts) -> fmt::Result {
+    let borders = SYNC_BUCKET_BORDERS_NS.iter().map(|ns| seconds(*ns)).chain([f64::INFINITY]);
+    let buckets: Vec<_> = borders.zip(store.sync_buckets).collect();
+    let help = "Time of the syncs that acknowledgements wait for";
+    let mut metric = encoder.encode_descriptor("sync_duration_seconds", help, None, MetricType::Histogram)?;
+    metric.encode_histogram::<[(&str, &str); 0]>(seconds(store.sync_ns), store.syncs, &buckets, None)
+}
+
+fn seconds(ns: u64) -> f64 {
+    ns as f64 / 1e9
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrape_shows_every_metric_under_our_prefix() {
+        let metrics = Metrics::default();
+        metrics.acks.inc();
+        metrics.refusals.get_or_create(&Reason { reason: "queue_full" }).inc();
+        let mut reading = Reading { tails: 3, ..Reading::default() };
+        reading.store.syncs = 2;
+        reading.store.sync_ns = 3_000_000;
+        reading.store.sync_buckets[0] = 2;
+        let text = metrics.text(reading).unwrap();
+        for line in [
+            "piperoll_acks_total 1",
+            "piperoll_refusals_total{reason=\"queue_full\"} 1",
+            "piperoll_appends_total 0",
+            "piperoll_tails 3",
+            "piperoll_sync_duration_seconds_count 2",
+            "piperoll_sync_duration_seconds_sum 0.003",
+            "piperoll_sync_duration_seconds_bucket{le=\"0.0001\"} 2",
+            "piperoll_sync_duration_seconds_bucket{le=\"+Inf\"} 2",
+            "piperoll_last_sweep_timestamp_seconds 0.0",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+        }
+        assert!(text.contains("piperoll_build_info{version="), "{text}");
+        let ours = |line: &str| line.starts_with("piperoll_") || line.starts_with('#');
+        assert!(text.lines().all(ours), "{text}");
+    }
+}

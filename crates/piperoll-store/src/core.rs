@@ -1,0 +1,122 @@
+//! What all parts of the engine share.
+
+use crate::catalog::{Catalog, Log};
+use crate::disk::Disk;
+use crate::identity::Identity;
+use crate::options::{Clock, Entropy, Options};
+use crate::stats::StoreStats;
+use crate::timekeeper::Timekeeper;
+use crate::write::producers::ProducerTable;
+use parking_lot::{Condvar, Mutex};
+use piperoll_format::names::Name;
+use piperoll_format::units::UnixNanos;
+use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// Starts the writer of a log; set when the engine gets threads.
+pub(crate) type StartWriter<D> = Box<dyn Fn(&Arc<Log<D>>) + Send + Sync>;
+
+/// Tells a thread that there is work.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: Mutex<bool>,
+    ring: Condvar,
+}
+
+impl Bell {
+    /// There is work.
+    pub(crate) fn ring(&self) {
+        *self.rung.lock() = true;
+        self.ring.notify_all();
+    }
+
+    /// Waits until there is work, at most `time`.
+    pub(crate) fn wait(&self, time: Duration) {
+        let mut rung = self.rung.lock();
+        if !*rung {
+            self.ring.wait_for(&mut rung, time);
+        }
+        *rung = false;
+    }
+}
+
+/// What all parts of the engine share. It owns no thread: whoever calls does the work.
+pub(crate) struct Core<D: Disk> {
+    pub(crate) disk: Arc<D>,
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) time: Mutex<Timekeeper>,
+    pub(crate) catalog: Catalog<D>,
+    pub(crate) stats: StoreStats,
+    pub(crate) identity: Identity<D>,
+    /// Set once the daemon is ending.
+    pub(crate) closing: AtomicBool,
+    pub(crate) start_writer: OnceLock<StartWriter<D>>,
+    /// Rung when a segment waits to be sealed.
+    pub(crate) work: Bell,
+    /// Rung when hashes and columns have fallen behind the writers.
+    pub(crate) behind: Bell,
+    /// Held while a segment is sealed: one at a time.
+    pub(crate) sealing: Mutex<()>,
+    tenants: Mutex<HashMap<Name, Arc<ProducerTable>>>,
+}
+
+impl<D: Disk> Core<D> {
+    /// Puts the parts together.
+    pub(crate) fn new(
+        disk: Arc<D>,
+        options: Options,
+        (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
+        identity: Identity<D>,
+        (catalog, tenants): (Catalog<D>, HashMap<Name, Arc<ProducerTable>>),
+    ) -> Self {
+        let time = Mutex::new(Timekeeper::new(clock.now()));
+        Self {
+            disk,
+            options,
+            clock,
+            entropy,
+            time,
+            catalog,
+            stats: StoreStats::default(),
+            identity,
+            closing: AtomicBool::new(false),
+            start_writer: OnceLock::new(),
+            work: Bell::default(),
+            behind: Bell::default(),
+            sealing: Mutex::new(()),
+            tenants: Mutex::new(tenants),
+        }
+    }
+
+    /// The believed time.
+    pub(crate) fn now(&self) -> UnixNanos {
+        self.time.lock().believe(self.clock.now())
+    }
+
+    /// How far the wall clock is ahead of what is believed; `None` while it is believed.
+    pub(crate) fn clock_ahead_ns(&self) -> Option<i64> {
+        let mut time = self.time.lock();
+        time.believe(self.clock.now());
+        time.ahead_ns()
+    }
+
+    /// The producers of a tenant.
+    pub(crate) fn producers(&self, tenant: &Name) -> Arc<ProducerTable> {
+        let mut tenants = self.tenants.lock();
+        if let Some(table) = tenants.get(tenant) {
+            return Arc::clone(table);
+        }
+        Arc::clone(tenants.entry(tenant.clone()).or_default())
+    }
+
+    /// Random bytes.
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.entropy.fill(&mut bytes);
+        bytes
+    }
+}

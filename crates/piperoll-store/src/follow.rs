@@ -1,0 +1,84 @@
+//! What follows behind the writer, in nobody's way: the running hash and the columns of a segment.
+
+use crate::segment::{LogBytes, PinError, Reach};
+use piperoll_format::limits::SEGMENT_HEADER_BYTES;
+use piperoll_format::segment::SegmentHeader;
+use piperoll_format::units::{Offset, Root};
+use piperoll_index::Columns;
+
+/// The BLAKE3 hash of a segment as far as somebody has caught it up.
+pub(crate) struct RunningHash {
+    hasher: blake3::Hasher,
+    at: Offset,
+}
+
+impl RunningHash {
+    /// The hash of nothing.
+    pub(crate) fn new() -> Self {
+        Self { hasher: blake3::Hasher::new(), at: Offset(0) }
+    }
+
+    /// Hashes on up to `reach` and tells the root of all bytes before it.
+    pub(crate) fn catch_up(&mut self, log: &LogBytes, reach: &Reach) -> Result<Root, PinError> {
+        if self.at < reach.length {
+            let unreadable =
+                || PinError::damaged(log.path(), self.at, "bytes that were published cannot be mapped");
+            let rest = log.from(self.at).ok_or_else(unreadable)?;
+            self.hasher.update(rest);
+            self.at = reach.length;
+        }
+        Ok(Root(*self.hasher.finalize().as_bytes()))
+    }
+}
+
+/// The columns of an unsealed segment as far as somebody has caught them up.
+pub(crate) struct ActiveColumns {
+    /// The columns.
+    pub(crate) columns: Columns,
+    /// End of the last frame in them.
+    reached: Offset,
+}
+
+impl ActiveColumns {
+    /// The columns of a segment, before its first frame.
+    pub(crate) fn new(header: &SegmentHeader) -> Self {
+        let columns = Columns::new(header.first, &header.salt, &header.class);
+        Self { columns, reached: Offset(SEGMENT_HEADER_BYTES) }
+    }
+
+    /// Takes in the frames up to the length of `log`.
+    pub(crate) fn catch_up(&mut self, log: &LogBytes) -> Result<(), PinError> {
+        while self.reached < log.length() {
+            let at = self.reached;
+            let frame = log.frame(at)?;
+            self.columns.frame(at, &frame).map_err(|error| PinError::damaged(log.path(), at, error))?;
+            self.reached = Offset(at.0.saturating_add(frame.header().length.into()));
+        }
+        Ok(())
+    }
+
+    /// Takes in what can be read of a damaged segment: the frames up to `reach`, and those behind the damage.
+    /// Answers how far that is. What lies between has no ordinals, and is said to be unreadable elsewhere.
+    pub(crate) fn fill_damaged(
+        &mut self,
+        log: &LogBytes,
+        mut reach: Reach,
+        behind: impl IntoIterator<Item = Offset>,
+    ) -> Reach {
+        // A frame that checked a moment ago and no longer does is one more that cannot be read.
+        let _ = self.catch_up(&log.up_to(reach.length));
+        for at in behind {
+            let Ok(frame) = log.frame(at) else { continue };
+            if self.columns.frame(at, &frame).is_err() {
+                continue;
+            }
+            let header = frame.header();
+            reach.length = Offset(at.0.saturating_add(header.length.into()));
+            reach.end = header.end_sequence();
+            let earliest = reach.received.map_or(header.received, |(earliest, _)| earliest);
+            reach.received = Some((earliest, header.received));
+        }
+        self.reached = reach.length;
+        reach
+    }
+}

@@ -1,0 +1,228 @@
+//! What has to be done behind the appends: follow, roll what is old, mark, seal. Synchronous: whoever calls
+//! does the work, in a test in any order.
+
+use crate::catalog::{Log, Trouble};
+use crate::core::Core;
+use crate::disk::Disk;
+use crate::options::Options;
+use crate::rounds::{RoundWriteError, Rounds};
+use crate::seal::{SealError, SealedSegment};
+use crate::segment::{PinError, Segment, SegmentState};
+use crate::stats::StoreCounts;
+use crate::write::writer::{Obstacle, Writer};
+use parking_lot::Mutex;
+use piperoll_format::names::Name;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+
+/// The capability to do what has to be done behind the appends.
+pub struct Keeper<D: Disk> {
+    pub(crate) core: Arc<Core<D>>,
+    rounds: Mutex<Rounds>,
+}
+
+impl<D: Disk> Keeper<D> {
+    /// The keeper of an engine.
+    pub(crate) fn new(core: Arc<Core<D>>, rounds: Rounds) -> Self {
+        Self { core, rounds: Mutex::new(rounds) }
+    }
+
+    /// The engine's settings.
+    pub fn options(&self) -> &Options {
+        &self.core.options
+    }
+
+    /// What the engine has counted.
+    pub fn counts(&self) -> StoreCounts {
+        self.core.stats.counts()
+    }
+
+    /// How far the wall clock is ahead of the time that is believed, in nanoseconds (R25); `None` while it
+    /// is believed.
+    pub fn clock_ahead_ns(&self) -> Option<i64> {
+        self.core.clock_ahead_ns()
+    }
+
+    /// Segments that are full and not sealed yet.
+    pub fn unsealed_segments(&self) -> usize {
+        let logs = self.core.catalog.all_logs();
+        let snapshots = logs.iter().map(|log| log.snapshot());
+        let closed = |segment: &Arc<Segment<D>>| segment.state() == SegmentState::Closed;
+        snapshots.map(|snapshot| snapshot.iter().filter(|segment| closed(segment)).count()).sum()
+    }
+
+    /// Memory that the columns of unsealed segments take, in bytes.
+    pub fn columns_bytes(&self) -> u64 {
+        let logs = self.core.catalog.all_logs();
+        logs.iter().flat_map(|log| log.unsealed()).map(|open| open.columns_bytes()).sum()
+    }
+
+    /// Commits what waits in all logs, until nothing does; true if there was anything.
+    pub fn commit_all(&self) -> bool {
+        let mut any = false;
+        loop {
+            let logs = self.core.catalog.all_logs();
+            if logs.iter().filter(|log| self.core.commit(log)).count() == 0 {
+                return any;
+            }
+            any = true;
+        }
+    }
+
+    /// Commits one group of one log; true while more may wait.
+    pub fn commit(&self, tenant: &Name, class: &Name) -> bool {
+        self.core.catalog.log(tenant, class).is_some_and(|log| self.core.commit(&log))
+    }
+
+    /// Brings hashes and columns of all unsealed segments up to what is published, and keeps the memory of
+    /// the columns within its budget.
+    pub fn follow(&self) {
+        for log in self.core.catalog.all_logs() {
+            for open in log.unsealed() {
+                if let Err(error) = open.root().and_then(|_| open.follow()) {
+                    log.refuse(Trouble::ReadOnly(error.to_string()));
+                }
+            }
+        }
+        self.keep_within_budget();
+    }
+
+    fn keep_within_budget(&self) {
+        // What is full already gives its columns back when it is sealed.
+        if self.columns_bytes() <= self.core.options.columns_bytes_max || self.unsealed_segments() > 0 {
+            return;
+        }
+        let logs = self.core.catalog.all_logs();
+        let active = |log: &Arc<Log<D>>| log.active().and_then(|segment| segment.unsealed());
+        let bytes = |log: &&Arc<Log<D>>| active(log).map_or(0, |open| open.columns_bytes());
+        if let Some(log) = logs.iter().max_by_key(bytes) {
+            self.roll(log);
+        }
+    }
+
+    /// Rolls active segments that are older than the limit, counted from their first frame.
+    pub fn roll_old(&self) {
+        let now = self.core.now();
+        let age_max = self.core.options.segment_age_max_ns;
+        for log in self.core.catalog.all_logs() {
+            let open = log.active().and_then(|segment| segment.unsealed());
+            let first = open.and_then(|open| open.reach().received).map(|(first, _)| first);
+            if first.is_some_and(|first| {
+                now.0.saturating_sub(first.0) >= i64::try_from(age_max).unwrap_or(i64::MAX)
+            }) {
+                self.roll(&log);
+            }
+        }
+    }
+
+    /// Rolls the active segment of a log, unless it has no frame or takes no appends.
+    fn roll(&self, log: &Log<D>) {
+        let mut writer = log.writer.lock();
+        if !matches!(log.trouble_kind(), None | Some(Trouble::NoSpace(_))) {
+            return;
+        }
+        if let Err(trouble) = self.core.roll(log, &mut writer) {
+            self.core.obstruct(log, Vec::new(), &Obstacle::Log(trouble));
+        }
+    }
+
+    /// Writes a round of marks if it is time for one; true if it did.
+    pub fn round_if_due(&self) -> Result<bool, RoundWriteError> {
+        self.rounds.lock().write_if_due(&self.core)
+    }
+
+    /// Writes a round of marks.
+    pub fn round(&self) -> Result<(), RoundWriteError> {
+        self.rounds.lock().write(&self.core)
+    }
+
+    /// Seals the segments that are full, and tells of each; stops between two when the daemon is ending.
+    pub fn seal_ready(&self) -> Vec<Result<SealedSegment, SealError>> {
+        let mut outcomes = Vec::new();
+        for log in self.core.catalog.all_logs() {
+            for segment in log.snapshot().iter() {
+                if self.core.closing.load(SeqCst) {
+                    return outcomes;
+                }
+                outcomes.extend(self.core.seal(&log, segment).transpose());
+            }
+        }
+        outcomes
+    }
+
+    /// Rolls and seals: all logs, or those of a tenant, or of a class. Answers what was sealed by this call;
+    /// segments that were full before are sealed too. A log that takes no appends is passed over, unless it
+    /// was asked for by tenant and class.
+    pub fn seal_now(
+        &self,
+        tenant: Option<&Name>,
+        class: Option<&Name>,
+    ) -> Result<Vec<SealedSegment>, SealError> {
+        let mut sealed = Vec::new();
+        let is_asked = |log: &Arc<Log<D>>| {
+            tenant.is_none_or(|it| it == log.tenant()) && class.is_none_or(|it| it == log.class())
+        };
+        for log in self.core.catalog.all_logs().iter().filter(|log| is_asked(log)) {
+            self.roll(log);
+            let trouble = log.trouble_kind().filter(|_| log.has_active_frames());
+            match trouble {
+                Some(trouble) if tenant.is_some() && class.is_some() => {
+                    return Err(SealError::new(log, &trouble.reason()));
+                }
+                Some(Trouble::ReadOnly(_) | Trouble::Stopped(_)) => continue,
+                Some(trouble) => return Err(SealError::new(log, &trouble.reason())),
+                None => {}
+            }
+            for segment in log.snapshot().iter() {
+                sealed.extend(self.core.seal(log, segment)?);
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// Looks whether the sealed segments of each log follow each other (R30). A start does not: it reads no
+    /// history. A log with a gap serves the rest, and takes no appends.
+    pub fn check_history(&self) {
+        for log in self.core.catalog.all_logs() {
+            if let Some(reason) = gap(&log) {
+                log.refuse(Trouble::ReadOnly(reason));
+            }
+        }
+    }
+
+    /// Takes no more batches. What was taken before is still committed.
+    pub fn close(&self) {
+        self.core.closing.store(true, SeqCst);
+        self.core.catalog.all_logs().iter().for_each(|log| log.inbox.close());
+    }
+}
+
+/// Why the sealed segments of a log do not follow each other.
+fn gap<D: Disk>(log: &Log<D>) -> Option<String> {
+    let segments = log.snapshot();
+    for (segment, next) in segments.iter().zip(segments.iter().skip(1)) {
+        match segment.seal() {
+            Ok(Some(seal)) if seal.head.end != next.first() => {
+                return Some(format!(
+                    "sequences {} to {} of {} are missing, without a receipt",
+                    seal.head.end,
+                    next.first(),
+                    log.home().dir.display()
+                ));
+            }
+            Ok(_) | Err(PinError::Dropped) => {}
+            Err(error) => return Some(error.to_string()),
+        }
+    }
+    None
+}
+
+impl<D: Disk> Log<D> {
+    /// Whether the active segment has frames.
+    fn has_active_frames(&self) -> bool {
+        match &*self.writer.lock() {
+            Writer::Ready(active) => !active.is_empty(),
+            Writer::Unborn(_) | Writer::Shut => false,
+        }
+    }
+}

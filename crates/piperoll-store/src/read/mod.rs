@@ -1,0 +1,53 @@
+//! The way out: find, count, fetch and follow events; nothing here writes.
+//!
+//! A question takes a snapshot of each log's segments, rules segments out by what is known without opening
+//! them, pins the others one by one, asks their index, and reads from the map only the events that it
+//! returns or must verify. What is served is published, so durable (R4); what cannot be read is an error
+//! that names file and place, never a shorter answer.
+
+mod count;
+mod error;
+mod follow;
+mod get;
+mod holes;
+mod merge;
+mod pinned;
+mod position;
+mod query;
+mod status;
+mod tally;
+mod values;
+mod walk;
+mod zone;
+
+pub use count::{Count, Counted, GROUP_SUBJECTS_MAX, Group};
+pub use error::ReadError;
+pub use pinned::Record;
+pub use position::{Order, POSITION_TEXT_BYTES_MAX, Position, PositionError};
+pub use query::{Page, Query};
+pub use status::LogStatus;
+pub use tally::{GROUP_VALUE_BYTES_MAX, GROUPS_MAX};
+
+use crate::{core::Core, disk::Disk};
+use std::sync::Arc;
+
+/// Reads a store. A clone reads the same one.
+pub struct Reader<D: Disk> {
+    core: Arc<Core<D>>,
+}
+
+impl<D: Disk> Reader<D> {
+    /// A reader of what these parts share.
+    pub(crate) fn new(core: Arc<Core<D>>) -> Self {
+        Self { core }
+    }
+}
+
+impl<D: Disk> Clone for Reader<D> {
+    fn clone(&self) -> Self {
+        Self { core: Arc::clone(&self.core) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! Reading one pinned segment: its matches from the index, its events from the map.
+
+use super::{
+    error::{Place, ReadError},
+    holes::{self, Hole},
+};
+use crate::segment::{PinError, Pinned, TermSource};
+use bytes::Bytes;
+use piperoll_filter::{Filter, RecordFacts};
+use piperoll_format::{
+    envelope::Envelope,
+    event::EventView,
+    limits::SEGMENT_HEADER_BYTES,
+    names::Name,
+    units::{Offset, Ordinal, Sequence, UnixNanos},
+};
+use piperoll_index::{Columns, FrameRow, IndexError, Matches, SealedIndex, Terms, evaluate};
+use std::{fmt::Display, ops::Range, sync::Arc};
+
+/// An event as it was committed, with all that the daemon says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The retention class of its log.
+    pub class: Name,
+    /// Its place in the log.
+    pub sequence: Sequence,
+    /// When the daemon received it.
+    pub received: UnixNanos,
+    /// Who sent it; shared by the records of a frame.
+    pub envelope: Arc<Envelope>,
+    /// The producer's own bytes.
+    pub event: Bytes,
+}
+
+/// A segment that is being read.
+pub(super) struct SegmentReader {
+    pinned: Pinned,
+    /// Made from the `.log` where the index turned out to be unreadable.
+    remade: Option<Columns>,
+    /// The frame that was read last: its neighbours are most often next.
+    frame: Option<TouchedFrame>,
+}
+
+/// A frame whose checksum was found right, and where its events lie.
+struct TouchedFrame {
+    offset: Offset,
+    sequences: Range<Sequence>,
+    received: UnixNanos,
+    envelope: Arc<Envelope>,
+    /// Of each event: start, counted from the frame's, and length.
+    events: Vec<(usize, usize)>,
+}
+
+/// An event where it lies in the map.
+pub(super) struct Seen<'a> {
+    pub(super) class: &'a Name,
+    pub(super) sequence: Sequence,
+    pub(super) received: UnixNanos,
+    pub(super) envelope: &'a Arc<Envelope>,
+    pub(super) bytes: &'a [u8],
+}
+
+impl Seen<'_> {
+    /// A copy that needs no map.
+    pub(super) fn to_record(&self) -> Record {
+        Record {
+            class: self.class.clone(),
+            sequence: self.sequence,
+            received: self.received,
+            envelope: Arc::clone(self.envelope),
+            event: Bytes::copy_from_slice(self.bytes),
+        }
+    }
+}
+
+impl SegmentReader {
+    /// A reader of what was pinned.
+    pub(super) fn new(pinned: Pinned) -> Self {
+        Self { pinned, remade: None, frame: None }
+    }
+
+    /// The retention class of its log.
+    pub(super) fn class(&self) -> &Name {
+        &self.pinned.class
+    }
+
+    /// The segment's first sequence.
+    pub(super) fn first(&self) -> Sequence {
+        self.pinned.first
+    }
+
+    /// The ordinals of those of its published events whose sequences are in `sequences`.
+    pub(super) fn ordinals(&self, sequences: &Range<Sequence>) -> Range<u32> {
+        let Pinned { first, end, .. } = self.pinned;
+        // A segment has at most 2²⁴ events, so an ordinal that does not fit lies behind all of them.
+        let ordinal = |at: Sequence| at.min(end).ordinal_from(first).map_or(0, |ordinal| ordinal.0);
+        let (start, end) = (ordinal(sequences.start), ordinal(sequences.end));
+        start..end.max(start)
+    }
+
+    /// Asks the index, or the columns made anew where the index cannot be read.
+    pub(super) fn ask<T>(
+        &mut self,
+        ask: impl Fn(&dyn Terms) -> Result<T, IndexError>,
+    ) -> Result<T, ReadError> {
+        if self.remade.is_none() {
+            let answer = match &self.pinned.terms {
+                TermSource::Sealed(index) => SealedIndex::open(index.bytes()).and_then(|index| ask(&index)),
+                TermSource::Active(columns) => ask(&columns.lock().columns),
+            };
+            if let Ok(answer) = answer {
+                return Ok(answer);
+            }
+        }
+        let columns = match self.remade.take() {
+            Some(columns) => columns,
+            None => remake(&self.pinned).map_err(|error| self.damaged(error))?,
+        };
+        let answer = ask(self.remade.insert(columns));
+        answer.map_err(|error| {
+            let path = self.pinned.log.path();
+            self.damaged(PinError::damaged(path, Offset(SEGMENT_HEADER_BYTES), error))
+        })
+    }
+
+    /// The ordinals that match: surely, and those of which the bytes decide.
+    pub(super) fn matches(&mut self, filter: &Filter, ordinals: &Range<u32>) -> Result<Matches, ReadError> {
+        let class = self.pinned.class.clone();
+        self.ask(|terms| evaluate(filter, class.as_str(), terms, ordinals.clone()))
+    }
+
+    /// What damage took of the sequences that the segment should have, where matches may have been among it.
+    /// What a sealed segment lacks was accepted as lost before it was sealed; what is missing behind it is a
+    /// file, unless the log `is_whole`.
+    pub(super) fn holes(
+        &mut self,
+        filter: &Filter,
+        expected: &Range<Sequence>,
+        is_whole: bool,
+    ) -> Result<Vec<Hole>, ReadError> {
+        let Pinned { first, end, ref class, .. } = self.pinned;
+        let start = match self.pinned.terms {
+            TermSource::Sealed(_) if is_whole => return Ok(Vec::new()),
+            TermSource::Sealed(_) => end.max(expected.start),
+            TermSource::Active(_) => expected.start,
+        };
+        let class = class.clone();
+        let ordinal = |at: Sequence| at.ordinal_from(first).map_or(0, |ordinal| ordinal.0);
+        let ordinals = ordinal(start)..ordinal(expected.end);
+        let mut holes = self.ask(|terms| holes::find(terms, &ordinals))?;
+        holes.retain(|hole| hole.may_match(filter, &class));
+        Ok(holes)
+    }
+
+    /// The error that a hole is.
+    pub(super) fn lost(&self, hole: &Hole) -> ReadError {
+        let log = &self.pinned.log;
+        let end_of = |row: FrameRow| {
+            let length = log.frame(row.offset).map_or(0, |frame| frame.header().length);
+            row.offset.0.saturating_add(length.into())
+        };
+        ReadError::DataLoss {
+            path: log.path().to_path_buf(),
+            offset: hole.after.map_or(SEGMENT_HEADER_BYTES, end_of),
+            reason: "no frame is where one was acknowledged".to_owned(),
+            class: self.pinned.class.clone(),
+            first: Ordinal(hole.ordinals.start).sequence_from(self.pinned.first),
+            end: Ordinal(hole.ordinals.end).sequence_from(self.pinned.first),
+        }
+    }
+
+    /// Whether an event matches, by its bytes.
+    pub(super) fn is_match(&mut self, filter: &Filter, ordinal: u32) -> Result<bool, ReadError> {
+        let class = self.pinned.class.clone();
+        self.with_event(ordinal, |seen, event| {
+            let facts = RecordFacts { received: seen.received, class: class.as_str() };
+            filter.matches(&event, &facts)
+        })
+    }
+
+    /// Does something with an event whose bytes were checked once more.
+    pub(super) fn with_event<T>(
+        &mut self,
+        ordinal: u32,
+        with: impl FnOnce(&Seen<'_>, EventView<'_>) -> T,
+    ) -> Result<T, ReadError> {
+        let seen = self.read(ordinal)?;
+        match EventView::stored(seen.bytes) {
+            Ok(event) => Ok(with(&seen, event)),
+            Err(error) => {
+                let error = format!("event {}: {error}", seen.sequence);
+                Err(self.damaged_frame(error))
+            }
+        }
+    }
+
+    /// An event, from a frame whose checksum is right.
+    pub(super) fn read(&mut self, ordinal: u32) -> Result<Seen<'_>, ReadError> {
+        let sequence = Ordinal(ordinal).sequence_from(self.pinned.first);
+        if !self.frame.as_ref().is_some_and(|frame| frame.sequences.contains(&sequence)) {
+            let row = self.ask(|terms| terms.frame_of(ordinal))?;
+            let row = row.ok_or_else(|| self.damaged_frame(format!("no frame holds event {sequence}")))?;
+            self.frame = Some(self.touch(&row)?);
+        }
+        self.seen(sequence).ok_or_else(|| self.damaged_frame(format!("it has no event {sequence}")))
+    }
+
+    fn seen(&self, sequence: Sequence) -> Option<Seen<'_>> {
+        let frame = self.frame.as_ref()?;
+        let place = usize::try_from(sequence.0.checked_sub(frame.sequences.start.0)?).ok()?;
+        let &(start, length) = frame.events.get(place)?;
+        let bytes = self.pinned.log.from(frame.offset)?.get(start..start.checked_add(length)?)?;
+        Some(Seen {
+            class: &self.pinned.class,
+            sequence,
+            received: frame.received,
+            envelope: &frame.envelope,
+            bytes,
+        })
+    }
+
+    /// Checks a frame as a whole, once for all the events that are read from it in a row. What is malformed
+    /// inside a frame was found when it was indexed, and is not looked for again at every read.
+    fn touch(&self, row: &FrameRow) -> Result<TouchedFrame, ReadError> {
+        let frame = self.pinned.log.frame(row.offset).map_err(|error| self.damaged(error))?;
+        let malformed =
+            |error: &dyn Display| self.damaged(PinError::damaged(self.pinned.log.path(), row.offset, error));
+        if !row.readable {
+            frame.validate(&self.pinned.class).map_err(|error| malformed(&error))?;
+        }
+        let envelope = Envelope::decode(frame.envelope()).map_err(|error| malformed(&error))?;
+        let header = frame.header();
+        Ok(TouchedFrame {
+            offset: row.offset,
+            sequences: header.first_sequence..header.end_sequence(),
+            received: header.received,
+            envelope: Arc::new(envelope),
+            events: frame.events().map(|event| (event.start as usize, event.bytes.len())).collect(),
+        })
+    }
+
+    fn damaged(&self, error: PinError) -> ReadError {
+        let place = Place { class: &self.pinned.class, first: self.pinned.first, end: self.pinned.end };
+        // A pin that is held is not dropped under its reader.
+        place.error(error).unwrap_or(ReadError::Cancelled)
+    }
+
+    fn damaged_frame(&self, reason: String) -> ReadError {
+        let offset = self.frame.as_ref().map_or(Offset(SEGMENT_HEADER_BYTES), |frame| frame.offset);
+        self.damaged(PinError::damaged(self.pinned.log.path(), offset, reason))
+    }
+}
+
+/// The columns of a segment, from its bytes alone.
+fn remake(pinned: &Pinned) -> Result<Columns, PinError> {
+    let Pinned { first, class, log, .. } = pinned;
+    let mut columns = Columns::new(*first, log.salt(), class);
+    let mut offset = Offset(SEGMENT_HEADER_BYTES);
+    while offset < log.length() {
+        let frame = log.frame(offset)?;
+        let taken = Columns::frame(&mut columns, offset, &frame);
+        taken.map_err(|error| PinError::damaged(log.path(), offset, error))?;
+        offset = Offset(offset.0.saturating_add(u64::from(frame.header().length)));
+    }
+    Ok(columns)
+}

@@ -1,0 +1,84 @@
+//! What there is to be known of each log without reading it.
+
+use super::Reader;
+use crate::{
+    catalog::Log,
+    disk::Disk,
+    segment::{PinError, Segment, SegmentState},
+};
+use piperoll_format::{
+    names::Name,
+    units::{Sequence, UnixNanos},
+};
+
+/// A log's state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogStatus {
+    /// The tenant.
+    pub tenant: Name,
+    /// The retention class.
+    pub class: Name,
+    /// The oldest sequence that is still there.
+    pub first: Sequence,
+    /// The sequence that the next event gets.
+    pub end: Sequence,
+    /// Sealed segments.
+    pub sealed_segments: u64,
+    /// Segments that are full and not sealed yet.
+    pub unsealed_segments: u64,
+    /// Bytes published in its `.log` files.
+    pub bytes: u64,
+    /// When the last event that is still there was received.
+    pub last_received: Option<UnixNanos>,
+    /// Why the log takes no appends; `None` where it does.
+    pub refusal: Option<String>,
+    /// Why a segment of it cannot be read; its bytes are not counted.
+    pub unreadable: Option<String>,
+}
+
+impl<D: Disk> Reader<D> {
+    /// The state of every log, ascending by tenant and class.
+    pub fn status(&self) -> Vec<LogStatus> {
+        self.core.catalog.all_logs().iter().map(|log| status_of(log)).collect()
+    }
+}
+
+fn status_of<D: Disk>(log: &Log<D>) -> LogStatus {
+    let segments = log.snapshot();
+    let count = |state| segments.iter().filter(|segment| segment.state() == state).count() as u64;
+    let mut bytes = 0_u64;
+    let mut unreadable = None;
+    for segment in segments.iter() {
+        match length_of(segment) {
+            Ok(length) => bytes = bytes.saturating_add(length),
+            Err(error) => unreadable = Some(error.to_string()),
+        }
+    }
+    LogStatus {
+        tenant: log.tenant().clone(),
+        class: log.class().clone(),
+        first: log.first(),
+        end: log.end(),
+        sealed_segments: count(SegmentState::Sealed),
+        unsealed_segments: count(SegmentState::Closed),
+        bytes,
+        last_received: segments
+            .iter()
+            .rev()
+            .find_map(|segment| segment.received_range())
+            .map(|(_, last)| last),
+        refusal: log.trouble(),
+        unreadable,
+    }
+}
+
+/// Opens a segment that nobody has opened yet, once: its seal tells its length.
+fn length_of<D: Disk>(segment: &Segment<D>) -> Result<u64, PinError> {
+    match segment.length() {
+        Some(length) => Ok(length.0),
+        None => match segment.pin() {
+            Err(PinError::Dropped) => Ok(0),
+            pinned => pinned.map(|pinned| pinned.log.length().0),
+        },
+    }
+}

@@ -1,0 +1,7 @@
+//! Every answer against a naive scan, whatever happened to the segments in between.
+
+mod answers;
+mod events;
+mod model;
+mod scan;
+mod world;

@@ -1,0 +1,269 @@
+//! One log, walked in one direction: the matches of a filter, segment by segment, as far as somebody asks.
+
+use super::{
+    error::{Place, ReadError},
+    holes::Hole,
+    merge::{Ahead, Key, Source},
+    pinned::{Record, SegmentReader},
+    position::Order,
+    zone::{Verdict, Zone},
+};
+use crate::{catalog::Log, disk::Disk, segment::Segment};
+use piperoll_filter::Filter;
+use piperoll_format::{
+    names::Name,
+    units::{Sequence, UnixNanos},
+};
+use roaring::{RoaringBitmap, bitmap::IntoIter};
+use std::{ops::Range, sync::Arc};
+
+/// Events that are looked at between two looks at whether the asker still waits.
+const EVENTS_BETWEEN_CHECKS: u32 = 1_024;
+
+/// What is asked of every log.
+pub(super) struct Question<'q> {
+    pub(super) filter: &'q Filter,
+    pub(super) order: Order,
+    /// Says whether the asker has gone.
+    pub(super) cancelled: &'q dyn Fn() -> bool,
+}
+
+impl Question<'_> {
+    /// Fails when nobody waits for the answer any more.
+    pub(super) fn check(&self) -> Result<(), ReadError> {
+        if (self.cancelled)() { Err(ReadError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// The part of a log that has not been answered from yet.
+pub(super) struct Walk<'q, D: Disk> {
+    question: &'q Question<'q>,
+    class: Name,
+    segments: Arc<Vec<Arc<Segment<D>>>>,
+    /// What is left; shrinks from the end that comes first in the order.
+    left: Range<Sequence>,
+    /// No event that is left comes earlier in the order.
+    bound: UnixNanos,
+    open: Option<Candidates<D>>,
+    ready: Option<Record>,
+    looked: u32,
+    /// Nothing is wrong with the log: what a sealed segment lacks at its end was accepted as lost.
+    is_whole: bool,
+}
+
+/// A segment that is open, and what is left in it to look at.
+struct Candidates<D: Disk> {
+    segment: Arc<Segment<D>>,
+    reader: SegmentReader,
+    ordinals: IntoIter,
+    /// Those of which the bytes decide.
+    maybe: RoaringBitmap,
+    /// Each stands among the ordinals by its first one: where the walk gets there, it ends.
+    holes: Vec<Hole>,
+}
+
+/// Opens a segment for a question: `None` where nothing of it can match, or retention has taken it.
+pub(super) fn open<D: Disk>(
+    question: &Question<'_>,
+    class: &Name,
+    segment: &Segment<D>,
+) -> Result<Option<SegmentReader>, ReadError> {
+    question.check()?;
+    let is_ruled_out = || {
+        let zone = Zone { class, received: segment.received_range() };
+        zone.judge(question.filter.expression()) == Verdict::None
+    };
+    if is_ruled_out() {
+        return Ok(None);
+    }
+    match segment.pin() {
+        // A segment that nobody had opened yet tells its times only now.
+        Ok(_) if is_ruled_out() => Ok(None),
+        Ok(pinned) => Ok(Some(SegmentReader::new(pinned))),
+        Err(error) => match (Place { class, first: segment.first(), end: segment.end() }).error(error) {
+            Some(error) => Err(error),
+            None => Ok(None),
+        },
+    }
+}
+
+/// Which sequences of `asked` should be in a segment: it should end where the next one begins.
+pub(super) fn share<D: Disk>(
+    segments: &[Arc<Segment<D>>],
+    segment: &Segment<D>,
+    asked: &Range<Sequence>,
+) -> Range<Sequence> {
+    let behind = segments.partition_point(|other| other.first() <= segment.first());
+    let end = segments.get(behind).map_or(asked.end, |next| next.first().min(asked.end));
+    asked.start.max(segment.first())..end
+}
+
+impl<'q, D: Disk> Walk<'q, D> {
+    /// A walk through those sequences of a snapshot.
+    pub(super) fn new(
+        question: &'q Question<'q>,
+        log: &Log<D>,
+        segments: Arc<Vec<Arc<Segment<D>>>>,
+        left: Range<Sequence>,
+    ) -> Self {
+        let bound = match question.order {
+            Order::NewestFirst => UnixNanos(i64::MAX),
+            Order::OldestFirst => UnixNanos(i64::MIN),
+        };
+        let mut walk = Self {
+            question,
+            class: log.class().clone(),
+            segments,
+            left,
+            bound,
+            open: None,
+            ready: None,
+            looked: 0,
+            is_whole: log.trouble().is_none(),
+        };
+        walk.refine();
+        walk
+    }
+
+    /// Its class.
+    pub(super) fn class(&self) -> &Name {
+        &self.class
+    }
+
+    /// Where a later walk goes on: newest first, below this; oldest first, at or above it.
+    pub(super) fn resume(&self) -> Sequence {
+        let untaken = self.ready.as_ref().map(|record| record.sequence);
+        match self.question.order {
+            Order::NewestFirst => untaken.map_or(self.left.end, |sequence| sequence.plus(1)),
+            Order::OldestFirst => untaken.unwrap_or(self.left.start),
+        }
+    }
+
+    /// The segment that comes next in the order, of those with something left.
+    fn next_segment(&self) -> Option<&Arc<Segment<D>>> {
+        if self.left.is_empty() {
+            return None;
+        }
+        let next = match self.question.order {
+            Order::NewestFirst => {
+                let behind = self.segments.partition_point(|segment| segment.first() < self.left.end);
+                self.segments.get(behind.checked_sub(1)?)
+            }
+            Order::OldestFirst => {
+                self.segments.get(self.segments.partition_point(|segment| segment.end() <= self.left.start))
+            }
+        };
+        next.filter(|segment| segment.first() < self.left.end && self.left.start < segment.end())
+    }
+
+    /// Takes what the next segment says of its times for all that is left.
+    fn refine(&mut self) {
+        let Some(segment) = self.next_segment() else {
+            // What is left are gaps only.
+            self.left = match self.question.order {
+                Order::NewestFirst => self.left.start..self.left.start,
+                Order::OldestFirst => self.left.end..self.left.end,
+            };
+            return;
+        };
+        if let Some((earliest, latest)) = segment.received_range() {
+            self.bound = match self.question.order {
+                Order::NewestFirst => self.bound.min(latest),
+                Order::OldestFirst => self.bound.max(earliest),
+            };
+        }
+    }
+
+    fn leave(&mut self, segment: &Segment<D>) {
+        self.open = None;
+        let Range { start, end } = &mut self.left;
+        match self.question.order {
+            Order::NewestFirst => *end = segment.first().clamp(*start, *end),
+            Order::OldestFirst => *start = segment.end().clamp(*start, *end),
+        }
+        self.refine();
+    }
+
+    fn open_next(&mut self) -> Result<(), ReadError> {
+        let Some(segment) = self.next_segment().cloned() else { return Ok(()) };
+        let before = self.bound;
+        let Some(mut reader) = open(self.question, &self.class, &segment)? else {
+            self.leave(&segment);
+            return Ok(());
+        };
+        self.refine();
+        if self.bound != before {
+            // Opening it told its times: perhaps another log comes first.
+            return Ok(());
+        }
+        let matches = reader.matches(self.question.filter, &reader.ordinals(&self.left))?;
+        let expected = share(&self.segments, &segment, &self.left);
+        let holes = reader.holes(self.question.filter, &expected, self.is_whole)?;
+        let mut ordinals = &matches.sure | &matches.maybe;
+        ordinals.extend(holes.iter().map(|hole| hole.ordinals.start));
+        let (ordinals, maybe) = (ordinals.into_iter(), matches.maybe);
+        self.open = Some(Candidates { segment, reader, ordinals, maybe, holes });
+        Ok(())
+    }
+
+    fn examine(&mut self, mut open: Candidates<D>) -> Result<(), ReadError> {
+        let next = match self.question.order {
+            Order::NewestFirst => open.ordinals.next_back(),
+            Order::OldestFirst => open.ordinals.next(),
+        };
+        let Some(ordinal) = next else {
+            self.leave(&open.segment);
+            return Ok(());
+        };
+        if let Some(hole) = open.holes.iter().find(|hole| hole.ordinals.start == ordinal) {
+            return Err(open.reader.lost(hole));
+        }
+        if !open.maybe.contains(ordinal) || open.reader.is_match(self.question.filter, ordinal)? {
+            let record = open.reader.read(ordinal)?.to_record();
+            self.bound = record.received;
+            self.ready = Some(record);
+        }
+        let sequence = open.reader.first().plus(u64::from(ordinal));
+        match self.question.order {
+            Order::NewestFirst => self.left.end = sequence,
+            Order::OldestFirst => self.left.start = sequence.plus(1),
+        }
+        self.open = Some(open);
+        Ok(())
+    }
+}
+
+impl<D: Disk> Source for Walk<'_, D> {
+    type Item = Record;
+    type Error = ReadError;
+
+    fn ahead(&self) -> Ahead {
+        if let Some(record) = &self.ready {
+            return Ahead::Ready(Key { received: record.received, sequence: record.sequence });
+        }
+        let sequence = match self.question.order {
+            Order::NewestFirst => self.left.end,
+            Order::OldestFirst => self.left.start,
+        };
+        if self.left.is_empty() {
+            Ahead::Nothing
+        } else {
+            Ahead::NotBefore(Key { received: self.bound, sequence })
+        }
+    }
+
+    fn look(&mut self) -> Result<(), ReadError> {
+        self.looked = self.looked.wrapping_add(1);
+        if self.looked.is_multiple_of(EVENTS_BETWEEN_CHECKS) {
+            self.question.check()?;
+        }
+        match self.open.take() {
+            Some(open) => self.examine(open),
+            None => self.open_next(),
+        }
+    }
+
+    fn take(&mut self) -> Option<Record> {
+        self.ready.take()
+    }
+}

@@ -1,0 +1,215 @@
+//! Opening a directory: what is there, what a crash left behind, what is damaged.
+//!
+//! A start reads the tails and not the history: the last segment of each log is walked, sealed ones are
+//! opened when somebody reads them.
+
+mod files;
+mod log;
+mod producers;
+mod tail;
+
+pub(crate) use log::ENTRY_FILE_BYTES_MAX;
+pub(crate) use producers::PRODUCERS_BYTES_MAX;
+pub(crate) use tail::Source;
+
+use crate::Opened;
+use crate::catalog::{Catalog, LOGS_DIR, Log, log_dir};
+use crate::core::Core;
+use crate::disk::{Disk, EntryKind};
+use crate::durable::ensure_dir;
+use crate::identity::Identity;
+use crate::keeper::Keeper;
+use crate::options::{Clock, Entropy, Options};
+use crate::read::Reader;
+use crate::retire::Retirer;
+use crate::rounds::{Rounds, TREE_DIR};
+use crate::segment::Home;
+use crate::write::appender::Appender;
+use crate::write::producers::ProducerTable;
+use piperoll_format::entry::Mark;
+use piperoll_format::names::Name;
+use piperoll_format::units::{LogId, Sequence, UnixNanos};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why a directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another daemon uses it.
+    #[error("the directory is {}", in_use(.0.as_ref()))]
+    InUse(Option<(u32, UnixNanos)>),
+    /// A later version of piperoll made it or something in it.
+    #[error("{0}")]
+    Newer(String),
+    /// It is no piperoll directory, or what says so is damaged.
+    #[error("{0}")]
+    Directory(String),
+    /// The system refused.
+    #[error("cannot open the directory: {}: {source}", path.display())]
+    Io {
+        /// The file or directory; empty for the directory itself.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn in_use(holder: Option<&(u32, UnixNanos)>) -> String {
+    match holder {
+        Some((process, since)) => {
+            format!("in use by pid {process} since {} s of Unix time", since.0.div_euclid(1_000_000_000))
+        }
+        None => "in use by another process".to_owned(),
+    }
+}
+
+impl OpenError {
+    /// Says which file an I/O error is about.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { path, source }
+    }
+}
+
+/// A torn tail that was cut: bytes that were never acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The segment's file.
+    pub path: PathBuf,
+    /// Where its log ends now.
+    pub offset: u64,
+    /// Bytes that were cut, from the first that was not zero to the last.
+    pub bytes: u64,
+    /// Where they were kept aside; `None` when there was no room for them.
+    pub kept: Option<PathBuf>,
+}
+
+/// A log that opened read-only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadOnlyLog {
+    /// Its tenant.
+    pub tenant: Name,
+    /// Its retention class.
+    pub class: Name,
+    /// What was found, where, and what to do.
+    pub reason: String,
+}
+
+/// What a start found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Logs.
+    pub logs: usize,
+    /// Segments of all logs.
+    pub segments: usize,
+    /// Those of them that were full and not sealed.
+    pub unsealed: usize,
+    /// Bytes of tails that were written and synced again before they are served.
+    pub rewritten_bytes: u64,
+    /// Torn tails.
+    pub cuts: Vec<Cut>,
+    /// Logs that opened read-only.
+    pub read_only: Vec<ReadOnlyLog>,
+    /// Names in the directory that are none of ours; they are left alone.
+    pub foreign: Vec<PathBuf>,
+    /// Other things that somebody should know: a receipt that cannot be read, a round that does not check.
+    pub notes: Vec<String>,
+}
+
+impl RecoveryReport {
+    /// Bytes cut from torn tails.
+    pub fn cut_bytes(&self) -> u64 {
+        self.cuts.iter().fold(0, |sum, cut| sum.saturating_add(cut.bytes))
+    }
+}
+
+/// What recovery carries from log to log.
+pub(crate) struct Recovery<'a, D: Disk> {
+    disk: &'a Arc<D>,
+    options: &'a Options,
+    now: UnixNanos,
+    marks: HashMap<(LogId, Sequence), Mark>,
+    /// Marks whose segments are healthy, sealed or dropped: the next rounds say more than they do.
+    settled: HashSet<(LogId, Sequence)>,
+    tenants: HashMap<Name, Arc<ProducerTable>>,
+    report: RecoveryReport,
+}
+
+/// Opens the directory that `disk` is.
+///
+/// The time and randomness come from `clock` and `entropy`; no thread is started (see
+/// [`Keeper::spawn`](crate::Keeper::spawn)).
+pub fn open<D: Disk>(
+    disk: D,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+) -> Result<Opened<D>, OpenError> {
+    let disk = Arc::new(disk);
+    let options = options.bounded();
+    let now = clock.now().wall;
+    let identity = Identity::take(&*disk, &*entropy, now)?;
+    for dir in [LOGS_DIR, TREE_DIR] {
+        let dir = Path::new(dir);
+        ensure_dir(&*disk, Path::new(""), dir).map_err(OpenError::io(dir))?;
+    }
+    let mut report = RecoveryReport::default();
+    let mut rounds = Rounds::load(&*disk, &mut report)?;
+    let mut recovery = Recovery {
+        disk: &disk,
+        options: &options,
+        now,
+        marks: rounds.marks().map(|mark| ((mark.head.log_id, mark.head.first), *mark)).collect(),
+        settled: HashSet::new(),
+        tenants: HashMap::new(),
+        report,
+    };
+    let logs = recovery.all_logs()?;
+    let Recovery { settled, tenants, report, .. } = recovery;
+    rounds.carry_on_without(&settled);
+    let catalog = Catalog::new(logs.into_iter().map(Arc::new));
+    let core = Arc::new(Core::new(disk, options, (clock, entropy), identity, (catalog, tenants)));
+    Ok(Opened {
+        appender: Appender::new(Arc::clone(&core)),
+        reader: Reader::new(Arc::clone(&core)),
+        retirer: Retirer::new(Arc::clone(&core)),
+        keeper: Keeper::new(core, rounds),
+        report,
+    })
+}
+
+impl<D: Disk> Recovery<'_, D> {
+    fn all_logs(&mut self) -> Result<Vec<Log<D>>, OpenError> {
+        let mut logs = Vec::new();
+        let top = Path::new(LOGS_DIR);
+        for tenant in self.names(top)? {
+            for class in self.names(&top.join(tenant.as_str()))? {
+                let dir = log_dir(&tenant, &class);
+                let disk = Arc::clone(self.disk);
+                let home = Arc::new(Home { disk, tenant: tenant.clone(), class, dir });
+                logs.extend(self.log(&home)?);
+            }
+        }
+        self.report.logs = logs.len();
+        Ok(logs)
+    }
+
+    /// The directories in `dir` whose names are those of tenants or classes.
+    fn names(&mut self, dir: &Path) -> Result<Vec<Name>, OpenError> {
+        let mut names = Vec::new();
+        for entry in self.disk.list(dir).map_err(OpenError::io(dir))? {
+            let name = entry.name.to_str().and_then(|name| Name::from_disk(name).ok());
+            match name {
+                Some(name) if entry.kind == EntryKind::Directory => names.push(name),
+                _ => self.report.foreign.push(dir.join(entry.name)),
+            }
+        }
+        Ok(names)
+    }
+
+    fn note(&mut self, text: String) {
+        self.report.notes.push(text);
+    }
+}

@@ -1,0 +1,261 @@
+//! Sealing: a full segment gets its index and its seal, and is read-only from then on.
+//!
+//! The hash is taken from the disk, not from memory: what is sealed is what the disk has.
+
+use crate::catalog::{Log, Trouble};
+use crate::core::Core;
+use crate::disk::{Disk, DiskFile, Open};
+use crate::durable::{FileKind, read_steps, read_whole, write_new};
+use crate::recover::{ENTRY_FILE_BYTES_MAX, Source};
+use crate::segment::{Home, IndexBytes, LogBytes, OpenSegment, PinError, SealedBody, Segment};
+use crate::stats::add;
+use piperoll_format::entry::{Entry, EntryFile, EntryHead, Seal};
+use piperoll_format::limits::SEGMENT_HEADER_BYTES;
+use piperoll_format::names::Name;
+use piperoll_format::segment::SegmentHeader;
+use piperoll_format::units::{Offset, Root, Sequence, UnixNanos};
+use piperoll_format::walk::walk;
+use piperoll_index::{Builder, BuiltIndex, CANONICAL_VERSION, IndexError, SealedIndex};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A sealed segment, as its seal says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedSegment {
+    /// Tenant of its log.
+    pub tenant: Name,
+    /// Retention class of its log.
+    pub class: Name,
+    /// Its first sequence.
+    pub first: Sequence,
+    /// The sequence after its last.
+    pub end: Sequence,
+    /// Bytes of its `.log`.
+    pub bytes: u64,
+    /// BLAKE3 of its `.log`.
+    pub root: Root,
+    /// Events in it.
+    pub events: u64,
+    /// When its first frame was received.
+    pub earliest_received: UnixNanos,
+    /// When its last frame was received.
+    pub latest_received: UnixNanos,
+    /// Its `.log`, within the directory.
+    pub path: PathBuf,
+}
+
+impl SealedSegment {
+    pub(crate) fn new<D: Disk>(home: &Home<D>, seal: &Seal) -> Self {
+        Self {
+            tenant: home.tenant.clone(),
+            class: home.class.clone(),
+            first: seal.head.first,
+            end: seal.head.end,
+            bytes: seal.length,
+            root: seal.root,
+            events: seal.events,
+            earliest_received: seal.earliest_received,
+            latest_received: seal.latest_received,
+            path: FileKind::Log.path(&home.dir, seal.head.first),
+        }
+    }
+}
+
+/// Why a segment could not be sealed. It stays full, unsealed and readable, and sealing is tried again.
+#[derive(Debug, thiserror::Error)]
+#[error("{tenant}/{class} cannot be sealed: {reason}")]
+pub struct SealError {
+    /// Tenant of the log.
+    pub tenant: Name,
+    /// Retention class of the log.
+    pub class: Name,
+    /// What failed.
+    pub reason: String,
+}
+
+impl SealError {
+    pub(crate) fn new<D: Disk>(log: &Log<D>, reason: &impl ToString) -> Self {
+        let (tenant, class) = (log.tenant().clone(), log.class().clone());
+        Self { tenant, class, reason: reason.to_string() }
+    }
+}
+
+impl<D: Disk> Core<D> {
+    /// Seals a segment of `log` that is full; `None` when it is not, or no longer.
+    pub(crate) fn seal(
+        &self,
+        log: &Log<D>,
+        segment: &Segment<D>,
+    ) -> Result<Option<SealedSegment>, SealError> {
+        // One at a time: the keeper and whoever asks may come together.
+        let _turn = self.sealing.lock();
+        let Some(open) = segment.unsealed().filter(|open| open.closed().is_some()) else { return Ok(None) };
+        match self.seal_open(log.home(), &open) {
+            Ok(seal) => {
+                segment.become_sealed(seal);
+                add(&self.stats.seals, 1);
+                Ok(Some(SealedSegment::new(log.home(), &seal)))
+            }
+            Err(error) => {
+                add(&self.stats.seal_failures, 1);
+                if let PinError::Damaged { .. } = &error {
+                    log.refuse(Trouble::ReadOnly(error.to_string()));
+                }
+                Err(SealError::new(log, &error))
+            }
+        }
+    }
+
+    fn seal_open(&self, home: &Home<D>, open: &OpenSegment) -> Result<Seal, PinError> {
+        let (path, first) = (&open.path, open.header.first);
+        let file = self.disk.open(path, Open::Read).map_err(PinError::io(path))?;
+        let closed =
+            open.closed().unwrap_or(crate::segment::Closed { length: Offset(0), root: Root([0; 32]) });
+        let root = hash(path, &file)?;
+        if root != closed.root {
+            let reason = format!("the file hashes to {root}, {} was written", closed.root);
+            return Err(PinError::damaged(path, Offset(0), reason));
+        }
+        let index = index(path, &file, &open.header, &root)?;
+        let (earliest_received, latest_received) = index.received.unwrap_or_default();
+        let head = EntryHead {
+            log_id: open.header.log_id,
+            first,
+            end: open.reach().end,
+            made: self.now(),
+            ..EntryHead::default()
+        };
+        let seal = Seal {
+            head,
+            length: closed.length.0,
+            root,
+            previous_root: open.header.previous.map_or(Root([0; 32]), |previous| previous.root),
+            events: index.events,
+            frames: index.frames,
+            earliest_received,
+            latest_received,
+            index_version: CANONICAL_VERSION,
+            index_root: index.index_root,
+        };
+        file.protect().map_err(PinError::io(path))?;
+        write_index(home, first, &index.bytes)?;
+        let at = FileKind::Seal.path(&home.dir, first);
+        let bytes = EntryFile { entry: seal.into(), tree_index: None, detail: None }.encode();
+        let bytes = bytes.map_err(|error| PinError::io(&at)(std::io::Error::other(error)))?;
+        write_new(&*home.disk, &at, &[&bytes], true).map_err(PinError::io(&at))?;
+        home.disk.sync_dir(&home.dir).map_err(PinError::io(&home.dir))?;
+        Ok(seal)
+    }
+}
+
+/// Writes the index of a segment; the caller syncs the directory.
+fn write_index<D: Disk>(home: &Home<D>, first: Sequence, bytes: &[u8]) -> Result<(), PinError> {
+    let at = FileKind::Index.path(&home.dir, first);
+    write_new(&*home.disk, &at, &[bytes], true).map_err(PinError::io(&at))
+}
+
+/// BLAKE3 of a file, from the disk.
+fn hash<F: DiskFile>(path: &Path, file: &F) -> Result<Root, PinError> {
+    let length = file.length().map_err(PinError::io(path))?;
+    let mut hasher = blake3::Hasher::new();
+    let read = read_steps(file, 0, length, &mut |_, step| {
+        hasher.update(step);
+        Ok(())
+    });
+    read.map_err(PinError::io(path))?;
+    Ok(Root(*hasher.finalize().as_bytes()))
+}
+
+/// The index of a segment's file, made from its frames.
+fn index<F: DiskFile>(
+    path: &Path,
+    file: &F,
+    header: &SegmentHeader,
+    root: &Root,
+) -> Result<BuiltIndex, PinError> {
+    let length = file.length().map_err(PinError::io(path))?;
+    let mut builder = Builder::new(header.first, &header.salt, &header.class);
+    let mut refused: Option<(Offset, IndexError)> = None;
+    let verdict = walk(&mut Source(file), header, length, None, &mut |offset, frame| {
+        if refused.is_none()
+            && let Err(error) = builder.frame(offset, frame)
+        {
+            refused = Some((offset, error));
+        }
+    });
+    let verdict = verdict.map_err(|error| PinError::io(path)(std::io::Error::other(error)))?;
+    if let Some((offset, error)) = refused {
+        return Err(PinError::damaged(path, offset, error));
+    }
+    if verdict.end.0 != length {
+        return Err(PinError::damaged(path, verdict.end, format!("expected frames up to {length}")));
+    }
+    builder.finish(root).map_err(|error| PinError::damaged(path, Offset(length), error))
+}
+
+/// Reads the seal of a segment.
+pub(crate) fn read<D: Disk>(home: &Home<D>, first: Sequence) -> Result<Seal, PinError> {
+    let at = FileKind::Seal.path(&home.dir, first);
+    let bytes = read_whole(&*home.disk, &at, ENTRY_FILE_BYTES_MAX).map_err(PinError::io(&at))?;
+    match EntryFile::decode(&bytes).map(|file| file.entry) {
+        Ok(Entry::Seal(seal)) if seal.head.first == first => Ok(seal),
+        Ok(_) => Err(PinError::damaged(&at, Offset(0), "expected the seal of this segment")),
+        Err(error) => Err(PinError::damaged(&at, Offset(0), error)),
+    }
+}
+
+/// Opens a sealed segment.
+pub(crate) fn load<D: Disk>(home: &Home<D>, first: Sequence) -> Result<SealedBody, PinError> {
+    let seal = read(home, first)?;
+    let path = FileKind::Log.path(&home.dir, first);
+    let io = || PinError::io(&path);
+    let file = home.disk.open(&path, Open::Read).map_err(io())?;
+    let length = file.length().map_err(io())?;
+    if length != seal.length {
+        let reason = format!("the seal says {} bytes, found {length}", seal.length);
+        return Err(PinError::damaged(&path, Offset(length.min(seal.length)), reason));
+    }
+    let mut bytes = vec![0; usize::try_from(SEGMENT_HEADER_BYTES).unwrap_or_default()];
+    let read = file.read_at(&mut bytes, 0).map_err(io())?;
+    let header = SegmentHeader::decode(bytes.get(..read).unwrap_or_default());
+    let header = header.map_err(|error| PinError::damaged(&path, Offset(0), error))?;
+    if header.log_id != seal.head.log_id || header.first != first {
+        return Err(PinError::damaged(&path, Offset(0), "the header is that of another segment"));
+    }
+    let map = Arc::new(file.map(length).map_err(io())?);
+    let index = match open_index(home, &seal) {
+        Some(index) => index,
+        None => make_index(home, &path, &file, &header, &seal)?,
+    };
+    let log = LogBytes::new(map, Offset(length), header.salt, path.clone());
+    Ok(SealedBody { seal, log, index })
+}
+
+/// The index file, where it is there and belongs to the seal.
+fn open_index<D: Disk>(home: &Home<D>, seal: &Seal) -> Option<IndexBytes> {
+    let at = FileKind::Index.path(&home.dir, seal.head.first);
+    let index = IndexBytes::map(&*home.disk, &at).ok()?;
+    let root = SealedIndex::open(index.bytes()).map(|index| index.log_root());
+    root.is_ok_and(|root| root == seal.root).then_some(index)
+}
+
+/// Makes the index again: it is derived, and its canonical part must come out as the seal says (R19).
+fn make_index<D: Disk>(
+    home: &Home<D>,
+    path: &Path,
+    file: &D::File,
+    header: &SegmentHeader,
+    seal: &Seal,
+) -> Result<IndexBytes, PinError> {
+    let built = index(path, file, header, &seal.root)?;
+    if built.index_root != seal.index_root {
+        let reason =
+            format!("its index comes out as {}, the seal says {}", built.index_root, seal.index_root);
+        return Err(PinError::damaged(path, Offset(0), reason));
+    }
+    // Reading does not depend on room for the file: without it, the next load makes the index again.
+    let written = write_index(home, header.first, &built.bytes)
+        .and_then(|()| home.disk.sync_dir(&home.dir).map_err(PinError::io(&home.dir)));
+    let mapped = written.ok().and_then(|()| open_index(home, seal));
+    Ok(mapped.unwrap_or_else(|| IndexBytes::Made(Arc::new(built.bytes))))
+}

@@ -1,0 +1,432 @@
+//! A segment as readers and keepers see it: active, closed, sealed, dropped; and how it is pinned.
+
+use crate::disk::{Disk, DiskFile, Open};
+use crate::follow::{ActiveColumns, RunningHash};
+use crate::mapping::Mapping;
+use crate::seal;
+use parking_lot::{Mutex, RwLock};
+use piperoll_format::entry::Seal;
+use piperoll_format::frame::{FrameView, check_frame};
+use piperoll_format::names::Name;
+use piperoll_format::segment::SegmentHeader;
+use piperoll_format::units::{FrameSalt, Offset, Root, Sequence, UnixNanos};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where a log lives, and under whose names. Shared by its segments; never changes.
+#[derive(Debug)]
+pub(crate) struct Home<D: Disk> {
+    pub(crate) disk: Arc<D>,
+    pub(crate) tenant: Name,
+    pub(crate) class: Name,
+    pub(crate) dir: PathBuf,
+}
+
+/// Why a segment cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PinError {
+    /// The system refused.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Its bytes are not what was written.
+    #[error("{} is damaged at offset {offset}: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        offset: Offset,
+        /// What was expected and what is there.
+        reason: String,
+    },
+    /// Retention took it after the snapshot was made.
+    #[error("the segment was dropped")]
+    Dropped,
+}
+
+impl PinError {
+    /// Says which file an I/O error is about.
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_path_buf();
+        move |source| Self::Io { path, source }
+    }
+
+    /// Damage of `path` at `offset`.
+    #[expect(clippy::needless_pass_by_value, reason = "the reason is an error that was made for this")]
+    pub(crate) fn damaged(path: &Path, offset: Offset, reason: impl ToString) -> Self {
+        Self::Damaged { path: path.to_path_buf(), offset, reason: reason.to_string() }
+    }
+}
+
+/// A segment's state; it only moves forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SegmentState {
+    /// Takes appends.
+    Active,
+    /// Full, and not sealed yet.
+    Closed,
+    /// Has its seal.
+    Sealed,
+    /// Gone, by retention.
+    Dropped,
+}
+
+/// How far an unsealed segment is published: durable, and therefore served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// End of the last frame.
+    pub(crate) length: Offset,
+    /// End of its sequences.
+    pub(crate) end: Sequence,
+    /// When the first and the last frame were received; `None` without a frame.
+    pub(crate) received: Option<(UnixNanos, UnixNanos)>,
+}
+
+/// What a closed segment's successor says of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Closed {
+    /// Length of the file.
+    pub(crate) length: Offset,
+    /// Its BLAKE3 root.
+    pub(crate) root: Root,
+}
+
+/// An unsealed segment.
+pub(crate) struct OpenSegment {
+    pub(crate) header: SegmentHeader,
+    pub(crate) path: PathBuf,
+    /// Written by the writer, after the sync; read by everybody.
+    reach: RwLock<Reach>,
+    /// Swapped whole by the writer when the file grows.
+    map: RwLock<Arc<Mapping>>,
+    /// Set once, when the segment is rolled.
+    closed: RwLock<Option<Closed>>,
+    /// False for a damaged segment: a new mark would say less than its last one, and hide the damage.
+    pub(crate) is_marked: bool,
+    pub(crate) hash: Mutex<RunningHash>,
+    pub(crate) columns: Arc<Mutex<ActiveColumns>>,
+}
+
+impl OpenSegment {
+    /// An unsealed segment, published up to `reach`.
+    pub(crate) fn new(
+        header: SegmentHeader,
+        path: PathBuf,
+        map: Arc<Mapping>,
+        reach: Reach,
+        columns: ActiveColumns,
+        is_marked: bool,
+    ) -> Self {
+        Self {
+            is_marked,
+            header,
+            path,
+            reach: RwLock::new(reach),
+            map: RwLock::new(map),
+            closed: RwLock::new(None),
+            hash: Mutex::new(RunningHash::new()),
+            columns: Arc::new(Mutex::new(columns)),
+        }
+    }
+
+    /// How far it is published.
+    pub(crate) fn reach(&self) -> Reach {
+        *self.reach.read()
+    }
+
+    /// Publishes up to `reach`, which is durable (R4).
+    pub(crate) fn publish(&self, reach: Reach) {
+        *self.reach.write() = reach;
+    }
+
+    /// Takes the map of a file that has grown.
+    pub(crate) fn grow(&self, map: Mapping) {
+        *self.map.write() = Arc::new(map);
+    }
+
+    /// Ends the segment: no frame follows.
+    pub(crate) fn close(&self, closed: Closed) {
+        *self.closed.write() = Some(closed);
+    }
+
+    /// Its length and root, once it is full.
+    pub(crate) fn closed(&self) -> Option<Closed> {
+        *self.closed.read()
+    }
+
+    /// Its bytes up to `reach`.
+    pub(crate) fn bytes(&self, reach: &Reach) -> LogBytes {
+        let map = Arc::clone(&self.map.read());
+        LogBytes { map, length: reach.length, salt: self.header.salt, path: self.path.clone() }
+    }
+
+    /// Reach and root of what is published now: the running hash, caught up.
+    pub(crate) fn root(&self) -> Result<(Reach, Root), PinError> {
+        let mut hash = self.hash.lock();
+        let reach = self.reach();
+        let root = hash.catch_up(&self.bytes(&reach), &reach)?;
+        Ok((reach, root))
+    }
+
+    /// Memory that the columns take, in bytes.
+    pub(crate) fn columns_bytes(&self) -> u64 {
+        self.columns.lock().columns.memory_bytes() as u64
+    }
+
+    /// Brings the columns up to what is published now, and says how far that is.
+    pub(crate) fn follow(&self) -> Result<Reach, PinError> {
+        let mut columns = self.columns.lock();
+        let reach = self.reach();
+        columns.catch_up(&self.bytes(&reach))?;
+        Ok(reach)
+    }
+}
+
+/// A sealed segment, opened.
+pub(crate) struct SealedBody {
+    pub(crate) seal: Seal,
+    pub(crate) log: LogBytes,
+    pub(crate) index: IndexBytes,
+}
+
+enum Body {
+    Open(Arc<OpenSegment>),
+    /// Opened when it is first read, so that a start reads no history.
+    Sealed(Option<Arc<SealedBody>>),
+    Dropped,
+}
+
+/// A segment of a log.
+pub(crate) struct Segment<D: Disk> {
+    home: Arc<Home<D>>,
+    first: Sequence,
+    /// Known for a sealed segment: the first of the next.
+    end: RwLock<Sequence>,
+    /// The seal, read when it is first asked for.
+    seal: Mutex<Option<Seal>>,
+    body: Mutex<Body>,
+}
+
+impl<D: Disk> Segment<D> {
+    /// A segment that is not sealed.
+    pub(crate) fn of_open(home: &Arc<Home<D>>, open: Arc<OpenSegment>) -> Self {
+        let first = open.header.first;
+        let body = Mutex::new(Body::Open(open));
+        Self { home: Arc::clone(home), first, end: RwLock::new(first), seal: Mutex::new(None), body }
+    }
+
+    /// A sealed segment, which is not read before somebody asks.
+    pub(crate) fn sealed(home: &Arc<Home<D>>, first: Sequence, end: Sequence) -> Self {
+        let body = Mutex::new(Body::Sealed(None));
+        Self { home: Arc::clone(home), first, end: RwLock::new(end), seal: Mutex::new(None), body }
+    }
+
+    /// Its first sequence.
+    pub(crate) fn first(&self) -> Sequence {
+        self.first
+    }
+
+    /// The end of its published sequences; never shrinks.
+    pub(crate) fn end(&self) -> Sequence {
+        match &*self.body.lock() {
+            Body::Open(open) => open.reach().end,
+            Body::Sealed(_) | Body::Dropped => *self.end.read(),
+        }
+    }
+
+    /// Its state.
+    pub(crate) fn state(&self) -> SegmentState {
+        match &*self.body.lock() {
+            Body::Open(open) if open.closed().is_none() => SegmentState::Active,
+            Body::Open(_) => SegmentState::Closed,
+            Body::Sealed(_) => SegmentState::Sealed,
+            Body::Dropped => SegmentState::Dropped,
+        }
+    }
+
+    /// When its first and last published frames were received, where that is known without reading.
+    pub(crate) fn received_range(&self) -> Option<(UnixNanos, UnixNanos)> {
+        match &*self.body.lock() {
+            Body::Open(open) => open.reach().received,
+            Body::Sealed(_) => (*self.seal.lock()).map(|seal| (seal.earliest_received, seal.latest_received)),
+            Body::Dropped => None,
+        }
+    }
+
+    /// Length of its `.log` as far as it is published, where that is known without reading.
+    pub(crate) fn length(&self) -> Option<Offset> {
+        match &*self.body.lock() {
+            Body::Open(open) => Some(open.reach().length),
+            Body::Sealed(_) => (*self.seal.lock()).map(|seal| Offset(seal.length)),
+            Body::Dropped => None,
+        }
+    }
+
+    /// The unsealed segment, while it is one.
+    pub(crate) fn unsealed(&self) -> Option<Arc<OpenSegment>> {
+        match &*self.body.lock() {
+            Body::Open(open) => Some(Arc::clone(open)),
+            Body::Sealed(_) | Body::Dropped => None,
+        }
+    }
+
+    /// The seal, where it is sealed; neither `.log` nor `.idx` is opened for it.
+    pub(crate) fn seal(&self) -> Result<Option<Seal>, PinError> {
+        if self.state() != SegmentState::Sealed {
+            return Ok(None);
+        }
+        let mut seal = self.seal.lock();
+        if seal.is_none() {
+            *seal = Some(seal::read(&self.home, self.first)?);
+        }
+        Ok(*seal)
+    }
+
+    /// The sealed segment, opened; `None` while it is not sealed.
+    pub(crate) fn sealed_body(&self) -> Result<Option<Arc<SealedBody>>, PinError> {
+        let mut body = self.body.lock();
+        match &*body {
+            Body::Open(_) => Ok(None),
+            Body::Dropped => Err(PinError::Dropped),
+            Body::Sealed(Some(sealed)) => Ok(Some(Arc::clone(sealed))),
+            Body::Sealed(None) => {
+                let sealed = Arc::new(seal::load(&self.home, self.first)?);
+                *self.seal.lock() = Some(sealed.seal);
+                *body = Body::Sealed(Some(Arc::clone(&sealed)));
+                Ok(Some(sealed))
+            }
+        }
+    }
+
+    /// Moves on to sealed: its files are there, durably.
+    pub(crate) fn become_sealed(&self, seal: Seal) {
+        let mut body = self.body.lock();
+        *self.end.write() = seal.head.end;
+        *self.seal.lock() = Some(seal);
+        *body = Body::Sealed(None);
+    }
+
+    /// Moves on to dropped; whoever pinned it before goes on reading.
+    pub(crate) fn become_dropped(&self) {
+        let mut body = self.body.lock();
+        *body = Body::Dropped;
+    }
+
+    /// Pins what is published of it: the answer stays readable when the segment is sealed or dropped.
+    pub(crate) fn pin(&self) -> Result<Pinned, PinError> {
+        let (end, log, terms) = if let Some(open) = self.unsealed() {
+            let reach = open.follow()?;
+            (reach.end, open.bytes(&reach), TermSource::Active(Arc::clone(&open.columns)))
+        } else if let Some(sealed) = self.sealed_body()? {
+            let terms = TermSource::Sealed(sealed.index.clone());
+            (sealed.seal.head.end, sealed.log.clone(), terms)
+        } else {
+            return Err(PinError::Dropped);
+        };
+        let class = self.home.class.clone();
+        Ok(Pinned { class, first: self.first, end, log, terms })
+    }
+}
+
+/// A reader's hold on a segment.
+pub(crate) struct Pinned {
+    /// Retention class of the log.
+    pub(crate) class: Name,
+    /// First sequence.
+    pub(crate) first: Sequence,
+    /// End of what may be served; the terms may know more already.
+    pub(crate) end: Sequence,
+    /// The bytes.
+    pub(crate) log: LogBytes,
+    /// The terms.
+    pub(crate) terms: TermSource,
+}
+
+/// The published bytes of a `.log`.
+#[derive(Clone)]
+pub(crate) struct LogBytes {
+    map: Arc<Mapping>,
+    length: Offset,
+    salt: FrameSalt,
+    path: PathBuf,
+}
+
+impl LogBytes {
+    /// The first `length` bytes of a map.
+    pub(crate) fn new(map: Arc<Mapping>, length: Offset, salt: FrameSalt, path: PathBuf) -> Self {
+        Self { map, length, salt, path }
+    }
+
+    /// What the checksums of its frames are mixed with.
+    pub(crate) fn salt(&self) -> &FrameSalt {
+        &self.salt
+    }
+
+    /// The published length.
+    pub(crate) fn length(&self) -> Offset {
+        self.length
+    }
+
+    /// The same bytes, ending at `length` where that is less.
+    pub(crate) fn up_to(&self, length: Offset) -> Self {
+        Self { length: length.min(self.length), ..self.clone() }
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The bytes from `offset` to the published length.
+    pub(crate) fn from(&self, offset: Offset) -> Option<&[u8]> {
+        self.map.bytes(offset.0..self.length.0)
+    }
+
+    /// The frame at `offset`, its checksum checked.
+    pub(crate) fn frame(&self, offset: Offset) -> Result<FrameView<'_>, PinError> {
+        let bytes = self.from(offset).ok_or_else(|| {
+            let reason = format!("expected a frame below {}, the end of what was published", self.length);
+            PinError::damaged(&self.path, offset, reason)
+        })?;
+        check_frame(bytes, offset, &self.salt).map_err(|e| PinError::damaged(&self.path, offset, e))
+    }
+}
+
+/// Where the terms of a pinned segment are.
+pub(crate) enum TermSource {
+    /// In its index.
+    Sealed(IndexBytes),
+    /// In the columns in memory, caught up to the pin's end at least.
+    Active(Arc<Mutex<ActiveColumns>>),
+}
+
+/// The bytes of an `.idx`.
+#[derive(Clone)]
+pub(crate) enum IndexBytes {
+    /// The file, mapped: the map and its length.
+    Mapped(Arc<Mapping>, u64),
+    /// Made again from the `.log`, because the file was lost or damaged and could not be written again.
+    Made(Arc<Vec<u8>>),
+}
+
+impl IndexBytes {
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map, length) => map.bytes(0..*length).unwrap_or_default(),
+            Self::Made(bytes) => bytes,
+        }
+    }
+
+    /// Maps the file `at`.
+    pub(crate) fn map<D: Disk>(disk: &D, at: &Path) -> io::Result<Self> {
+        let file = disk.open(at, Open::Read)?;
+        let length = file.length()?;
+        Ok(Self::Mapped(Arc::new(file.map(length)?), length))
+    }
+}

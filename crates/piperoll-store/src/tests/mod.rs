@@ -1,0 +1,9 @@
+//! The engine on the simulated disk, in one thread: what is promised is looked at from outside.
+
+mod appending;
+mod recovering;
+mod retiring;
+mod retrying;
+mod sealing;
+mod threading;
+mod world;

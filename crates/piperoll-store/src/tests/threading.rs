@@ -1,0 +1,41 @@
+//! The same engine with its threads, on a real directory.
+
+use super::world::{World, name, request};
+use crate::os::OsDisk;
+use crate::{Classes, Clock, Entropy, Opened, Options};
+use std::sync::{Arc, mpsc};
+
+fn open(dir: &std::path::Path) -> Opened<OsDisk> {
+    let world = World::new();
+    let options = Options { segment_bytes_max: 16 * 1024, ..Options::default() };
+    let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) = (world.clock, world.entropy);
+    crate::open(OsDisk::open(dir).unwrap(), options, clock, entropy).unwrap()
+}
+
+#[test]
+fn threads_commit_what_is_submitted_and_stop_finishes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = open(dir.path());
+    let threads = engine.keeper.spawn(Arc::new(|text| panic!("{text}"))).unwrap();
+    let (sender, outcomes) = mpsc::channel();
+    for number in 0..400_u64 {
+        let sender = sender.clone();
+        let class = ["a", "b"][usize::try_from(number % 2).unwrap()];
+        let batch = World::batch(request(&["x"], 1 + number % 2, 1 + number / 2), Classes::One(name(class)));
+        engine.appender.submit(batch, Box::new(move |outcome| sender.send(outcome).unwrap()));
+    }
+    threads.stop().unwrap();
+    drop(sender);
+    let outcomes: Vec<_> = outcomes.iter().collect();
+    assert_eq!(outcomes.len(), 400);
+    assert!(outcomes.iter().all(Result::is_ok));
+    drop((engine.appender, engine.reader, engine.retirer));
+    let again = open(dir.path());
+    let ends: Vec<u64> = again.reader.status().iter().map(|log| log.end.0).collect();
+    assert_eq!(ends, [200, 200]);
+    let sealed: Vec<_> = again.keeper.seal_now(None, None).unwrap();
+    for segment in sealed {
+        let bytes = std::fs::read(dir.path().join(&segment.path)).unwrap();
+        assert_eq!(segment.root.0, *blake3::hash(&bytes).as_bytes());
+    }
+}

@@ -1,0 +1,132 @@
+//! The threads that carry inputs to the engine: a writer for each log, one that keeps, one that seals.
+//!
+//! They decide nothing: all they do is call the keeper, which tests call without them.
+
+use crate::catalog::{Log, Trouble};
+use crate::disk::Disk;
+use crate::keeper::Keeper;
+use crate::write::writer::Obstacle;
+use parking_lot::Mutex;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Weak};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+/// How often a writer without work looks whether it should end.
+const WRITER_WAIT: Duration = Duration::from_mins(1);
+/// How often the keeper looks what there is to do.
+const KEEPER_WAIT: Duration = Duration::from_millis(200);
+/// How long the sealer waits for a ring; it looks then in any case, so that what failed is tried again.
+const SEALER_WAIT: Duration = Duration::from_secs(10);
+/// Writers need little: 4,096 of them may be there.
+const WRITER_STACK_BYTES: usize = 512 * 1024;
+
+/// Hears of what the threads could not do, one line each.
+pub type Complain = Arc<dyn Fn(String) + Send + Sync>;
+
+/// The engine's threads. Dropping this does not end them; [`Self::stop`] does.
+pub struct Threads<D: Disk> {
+    keeper: Arc<Keeper<D>>,
+    stopping: Arc<AtomicBool>,
+    helpers: Vec<JoinHandle<()>>,
+    writers: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+impl<D: Disk> Keeper<D> {
+    /// Starts the threads. A log's writer starts with its first append.
+    pub fn spawn(self, complain: Complain) -> io::Result<Threads<D>> {
+        let keeper = Arc::new(self);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let writers = Arc::new(Mutex::new(Vec::new()));
+        let helpers = vec![
+            Builder::new().name("piperoll-keeper".to_owned()).spawn({
+                let (keeper, stopping, complain) =
+                    (Arc::clone(&keeper), Arc::clone(&stopping), Arc::clone(&complain));
+                move || keep(&keeper, &stopping, &complain)
+            })?,
+            Builder::new().name("piperoll-sealer".to_owned()).spawn({
+                let (keeper, stopping) = (Arc::clone(&keeper), Arc::clone(&stopping));
+                move || seal(&keeper, &stopping, &complain)
+            })?,
+        ];
+        let start = start_writer(Arc::downgrade(&keeper), Arc::clone(&writers));
+        // Set once: a keeper is spawned once, since spawning takes it.
+        let _ = keeper.core.start_writer.set(Box::new(start));
+        Ok(Threads { keeper, stopping, helpers, writers })
+    }
+}
+
+impl<D: Disk> Threads<D> {
+    /// The keeper, for whoever asks for a seal or the counts.
+    pub fn keeper(&self) -> &Arc<Keeper<D>> {
+        &self.keeper
+    }
+
+    /// Takes no more batches, finishes those in flight and acknowledges them, writes a last round, ends the
+    /// threads (R38).
+    pub fn stop(self) -> Result<(), crate::RoundWriteError> {
+        self.keeper.close();
+        self.stopping.store(true, SeqCst);
+        self.keeper.core.behind.ring();
+        self.keeper.core.work.ring();
+        let writers = std::mem::take(&mut *self.writers.lock());
+        for thread in writers.into_iter().chain(self.helpers) {
+            // A thread that panicked has ended the process: panics abort.
+            let _ = thread.join();
+        }
+        // Parts that came to a log whose writer had no thread any more.
+        self.keeper.commit_all();
+        self.keeper.round()
+    }
+}
+
+fn start_writer<D: Disk>(
+    keeper: Weak<Keeper<D>>,
+    writers: Arc<Mutex<Vec<JoinHandle<()>>>>,
+) -> impl Fn(&Arc<Log<D>>) + Send + Sync {
+    move |log| {
+        let Some(keeper) = keeper.upgrade() else { return };
+        let name = format!("{}/{}", log.tenant(), log.class());
+        let own = Arc::clone(log);
+        let work = Arc::clone(&keeper);
+        let thread =
+            Builder::new().name(name).stack_size(WRITER_STACK_BYTES).spawn(move || write(&work, &own));
+        match thread {
+            Ok(thread) => writers.lock().push(thread),
+            Err(error) => {
+                let trouble = Trouble::Stopped(format!("its writer cannot be started: {error}"));
+                keeper.core.obstruct(log, log.inbox.take_all(), &Obstacle::Log(trouble));
+            }
+        }
+    }
+}
+
+fn write<D: Disk>(keeper: &Keeper<D>, log: &Log<D>) {
+    while !log.inbox.is_done() {
+        if log.inbox.wait(WRITER_WAIT) {
+            while keeper.core.commit(log) {}
+        }
+    }
+}
+
+fn keep<D: Disk>(keeper: &Keeper<D>, stopping: &AtomicBool, complain: &Complain) {
+    while !stopping.load(SeqCst) {
+        keeper.core.behind.wait(KEEPER_WAIT);
+        keeper.follow();
+        keeper.roll_old();
+        if let Err(error) = keeper.round_if_due() {
+            complain(error.to_string());
+        }
+    }
+}
+
+fn seal<D: Disk>(keeper: &Keeper<D>, stopping: &AtomicBool, complain: &Complain) {
+    keeper.check_history();
+    while !stopping.load(SeqCst) {
+        for error in keeper.seal_ready().into_iter().filter_map(Result::err) {
+            complain(error.to_string());
+        }
+        keeper.core.work.wait(SEALER_WAIT);
+    }
+}

@@ -1,0 +1,207 @@
+//! What goes into the engine and what comes back: batches, receipts, refusals.
+
+use bytes::Bytes;
+use piperoll_format::envelope::{Envelope, EnvelopeError};
+use piperoll_format::names::Name;
+use piperoll_format::request::CheckedBatch;
+use piperoll_format::units::{Sequence, UnixNanos};
+use std::sync::Arc;
+
+/// Who sends, as the connection proved it; made once for a connection and shared by its batches.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    envelope: Envelope,
+    principal: Arc<str>,
+    encoded: Bytes,
+}
+
+/// A sender's text cannot stand in an envelope: it is too long or has control characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the sender cannot be written down: {0}")]
+pub struct SenderError(#[from] EnvelopeError);
+
+impl Sender {
+    /// A sender: authenticated principal, method, address and port of the peer, and the door it came by.
+    pub fn new(principal: &str, auth_method: u32, peer: &str, intake: &str) -> Result<Self, SenderError> {
+        let envelope = Envelope {
+            principal: principal.to_owned(),
+            auth_method,
+            peer: peer.to_owned(),
+            intake: intake.to_owned(),
+            split: Vec::new(),
+        };
+        let mut encoded = Vec::new();
+        envelope.encode(&mut encoded);
+        // What is written must be readable by the rules of reading.
+        Envelope::decode(&encoded)?;
+        Ok(Self { envelope, principal: principal.into(), encoded: encoded.into() })
+    }
+
+    /// The authenticated principal.
+    pub fn principal(&self) -> &str {
+        &self.principal
+    }
+
+    /// The principal, shared.
+    pub(crate) fn shared_principal(&self) -> Arc<str> {
+        Arc::clone(&self.principal)
+    }
+
+    /// The encoded envelope of a frame that is no part of a split.
+    pub(crate) fn encoded(&self) -> Bytes {
+        self.encoded.clone()
+    }
+
+    /// The envelope, without a split.
+    pub(crate) fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+}
+
+/// Which retention class each event of a batch belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Classes {
+    /// All of them to one.
+    One(Name),
+    /// Each to its own.
+    Each {
+        /// The classes.
+        classes: Vec<Name>,
+        /// For each event the index of its class in `classes`.
+        of_event: Vec<u16>,
+    },
+}
+
+/// A checked batch and where it goes.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Whose log.
+    pub tenant: Name,
+    /// Who sent it.
+    pub sender: Arc<Sender>,
+    /// The events in the client's bytes, checked.
+    pub request: CheckedBatch,
+    /// The retention class of each event.
+    pub classes: Classes,
+}
+
+/// Consecutive events of one batch in one log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressRange {
+    /// Retention class: the log within the tenant.
+    pub class: Name,
+    /// Sequence of the first.
+    pub first: Sequence,
+    /// Sequence after the last.
+    pub end: Sequence,
+    /// When they were received.
+    pub received: UnixNanos,
+    /// Positions in the batch that went here, in order of their sequences; empty for all of them.
+    pub positions: Vec<u32>,
+}
+
+/// The acknowledgement: all events of the batch are durable, at these addresses (R1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// One range for each class, in the order of their names.
+    pub ranges: Vec<AddressRange>,
+    /// True where the batch had been stored before; the ranges are those of the first time.
+    pub repeated: bool,
+}
+
+/// Why a batch was not acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Too much waits for this log already.
+    #[error("{queued} bytes wait for {tenant}/{class}, at most {max} may; send this batch again in a moment")]
+    Full {
+        /// Tenant.
+        tenant: Name,
+        /// Class.
+        class: Name,
+        /// Bytes that wait.
+        queued: u64,
+        /// Bytes that may wait.
+        max: u64,
+    },
+    /// The log can be read only, until a person decides.
+    #[error("{tenant}/{class} is read-only: {reason}")]
+    ReadOnly {
+        /// Tenant.
+        tenant: Name,
+        /// Class.
+        class: Name,
+        /// Why.
+        reason: String,
+    },
+    /// A write or a sync failed; whether this batch is stored shows after a restart.
+    #[error("log {tenant}/{class} stopped: {reason}; restart the daemon to find out what is on the disk")]
+    Stopped {
+        /// Tenant.
+        tenant: Name,
+        /// Class.
+        class: Name,
+        /// What failed, and at which offset.
+        reason: String,
+    },
+    /// The disk is full; nothing of this log was stored. Appends resume by themselves when there is room.
+    #[error("no room for {tenant}/{class}: {reason}; make room and send this batch again")]
+    NoSpace {
+        /// Tenant.
+        tenant: Name,
+        /// Class.
+        class: Name,
+        /// What failed.
+        reason: String,
+    },
+    /// This producer sent other events under this sequence before.
+    #[error("producer {producer} sent other events as its request {sequence} before; use a new sequence")]
+    AlreadyExists {
+        /// Producer id.
+        producer: u64,
+        /// Producer sequence.
+        sequence: u64,
+    },
+    /// Too old to tell whether it was stored.
+    #[error(
+        "request {sequence} of producer {producer} is below its last one, {last}, and too old to tell whether \
+         it was stored; a retry is recognised for 24 hours"
+    )]
+    OutOfRange {
+        /// Producer id.
+        producer: u64,
+        /// Producer sequence.
+        sequence: u64,
+        /// The greatest sequence heard of this producer.
+        last: u64,
+    },
+    /// Whether a retry was stored cannot be told, because stored bytes cannot be read.
+    #[error("cannot tell whether request {sequence} of producer {producer} was stored: {reason}")]
+    Unknown {
+        /// Producer id.
+        producer: u64,
+        /// Producer sequence.
+        sequence: u64,
+        /// Why.
+        reason: String,
+    },
+    /// There are as many logs as there may be.
+    #[error("{tenant}/{class} would be a new log, and there are {max} already, as many as there may be")]
+    TooManyLogs {
+        /// Tenant.
+        tenant: Name,
+        /// Class.
+        class: Name,
+        /// The limit.
+        max: usize,
+    },
+    /// The batch has no events, or more classes or positions than it has events.
+    #[error("the batch cannot be stored: {0}")]
+    Refused(String),
+    /// The daemon is ending.
+    #[error("the daemon is shutting down; send this batch to it again after its start")]
+    ShuttingDown,
+}
+
+/// Called once with the outcome, possibly on the writer's thread: it must be quick.
+pub type Done = Box<dyn FnOnce(Result<Receipt, AppendError>) + Send>;

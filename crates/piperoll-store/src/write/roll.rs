@@ -1,0 +1,169 @@
+//! How a log begins and how it goes on to its next segment: docs/format.md, "Roll, in this order".
+
+use crate::catalog::{LOGS_DIR, Log, Trouble};
+use crate::core::Core;
+use crate::disk::{Disk, DiskFile};
+use crate::durable::{FileKind, create_temporary, ensure_dir, temporary, write_new};
+use crate::follow::ActiveColumns;
+use crate::segment::{Closed, Home, OpenSegment, Reach, Segment};
+use crate::stats::add;
+use crate::write::group::GroupBytes;
+use crate::write::part::ProducerName;
+use crate::write::writer::{ActiveWriter, Heard, Writer, trouble};
+use piperoll_format::entry::{EntryDetail, EntryFile, EntryHead, Open, SealedDetail};
+use piperoll_format::limits::SEGMENT_HEADER_BYTES;
+use piperoll_format::producers::{ProducerState, encode_producers};
+use piperoll_format::segment::{Previous, SegmentHeader};
+use piperoll_format::units::{FrameSalt, LogId, Offset, Sequence, UnixNanos};
+use std::collections::HashMap;
+use std::io;
+use std::io::IoSlice;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The file that says that a log was made.
+pub(crate) const LOG_OPEN: &str = "log.open";
+
+impl<D: Disk> Core<D> {
+    /// Makes the directories of a log, its `log.open` and its first segment.
+    pub(crate) fn give_birth(&self, log: &Log<D>, log_id: Option<LogId>) -> Result<ActiveWriter<D>, Trouble> {
+        let home = log.home();
+        let what = |error: io::Error| trouble(&format!("cannot make {}", home.dir.display()), &error);
+        let logs = Path::new(LOGS_DIR);
+        let tenant = logs.join(home.tenant.as_str());
+        ensure_dir(&*self.disk, logs, &tenant).map_err(what)?;
+        ensure_dir(&*self.disk, &tenant, &home.dir).map_err(what)?;
+        let now = self.now();
+        let log_id = match log_id {
+            Some(log_id) => log_id,
+            None => self.write_log_open(home, LogId(self.random()), now).map_err(what)?,
+        };
+        let header = self.header(home, log_id, Sequence(0), now, None);
+        let active = self.begin_segment(home, header, HashMap::new())?;
+        log.push(&Arc::new(Segment::of_open(home, Arc::clone(&active.open))));
+        Ok(active)
+    }
+
+    /// Writes the entry that says that a log was made.
+    pub(crate) fn write_log_open(&self, home: &Home<D>, log_id: LogId, made: UnixNanos) -> io::Result<LogId> {
+        let detail = EntryDetail {
+            tenant: home.tenant.as_str().to_owned(),
+            class: home.class.as_str().to_owned(),
+            ..EntryDetail::default()
+        };
+        let detail = SealedDetail { nonce: self.random(), detail };
+        let head = EntryHead { log_id, made, detail: detail.hash(), ..EntryHead::default() };
+        let file = EntryFile { entry: Open { head }.into(), tree_index: None, detail: Some(detail) };
+        let bytes = file.encode().map_err(io::Error::other)?;
+        write_new(&*self.disk, &home.dir.join(LOG_OPEN), &[&bytes], false)?;
+        self.disk.sync_dir(&home.dir)?;
+        Ok(log_id)
+    }
+
+    fn header(
+        &self,
+        home: &Home<D>,
+        log_id: LogId,
+        first: Sequence,
+        created: UnixNanos,
+        previous: Option<Previous>,
+    ) -> SegmentHeader {
+        let (tenant, class) = (home.tenant.clone(), home.class.clone());
+        SegmentHeader { log_id, salt: FrameSalt(self.random()), first, created, previous, tenant, class }
+    }
+
+    /// Makes the file of a new segment, durably.
+    fn begin_segment(
+        &self,
+        home: &Home<D>,
+        header: SegmentHeader,
+        heard: HashMap<ProducerName, Heard>,
+    ) -> Result<ActiveWriter<D>, Trouble> {
+        let path = FileKind::Log.path(&home.dir, header.first);
+        let what = |error: io::Error| trouble(&format!("cannot make {}", path.display()), &error);
+        let file = create_temporary(&*self.disk, &path).map_err(what)?;
+        let made = file
+            .write_at(&[IoSlice::new(&header.encode())], 0)
+            .and_then(|()| file.sync_data())
+            .and_then(|()| self.disk.rename(&temporary(&path), &path))
+            .and_then(|()| self.disk.sync_dir(&home.dir))
+            .and_then(|()| file.map(SEGMENT_HEADER_BYTES));
+        let map = Arc::new(made.map_err(what)?);
+        let columns = ActiveColumns::new(&header);
+        let last_received = header.created;
+        let reach = Reach { length: Offset(SEGMENT_HEADER_BYTES), end: header.first, received: None };
+        let open = Arc::new(OpenSegment::new(header, path.clone(), map, reach, columns, true));
+        let allocated = SEGMENT_HEADER_BYTES;
+        let bytes = GroupBytes::default();
+        Ok(ActiveWriter { file, open, allocated, step: 0, dirty: false, last_received, heard, bytes })
+    }
+
+    /// Ends the active segment and begins the next one. Nothing happens to one without a frame.
+    pub(crate) fn roll(&self, log: &Log<D>, writer: &mut Writer<D>) -> Result<(), Trouble> {
+        let Writer::Ready(active) = writer else { return Ok(()) };
+        if active.is_empty() {
+            return Ok(());
+        }
+        active.trim()?;
+        let (reach, root) = active.open.root().map_err(|error| Trouble::ReadOnly(error.to_string()))?;
+        // Another daemon on a copy or a second mount would make the same sequences again (R27).
+        self.identity.check(&*self.disk).map_err(Trouble::Stopped)?;
+        let home = log.home();
+        let created = active.last_received.max(self.now());
+        let since = UnixNanos(created.0.saturating_sub_unsigned(self.options.producer_window_ns));
+        active.heard.retain(|_, heard| heard.received >= since);
+        self.producers(log.tenant()).forget(since);
+        self.write_producers(home, reach.end, &active.heard)?;
+        let old = &active.open.header;
+        let previous = Previous { first: old.first, length: reach.length.0, root };
+        let header = self.header(home, old.log_id, reach.end, created, Some(previous));
+        let mut next = self.begin_segment(home, header, HashMap::new())?;
+        next.heard = std::mem::take(&mut active.heard);
+        active.open.close(Closed { length: reach.length, root });
+        log.push(&Arc::new(Segment::of_open(home, Arc::clone(&next.open))));
+        **active = next;
+        add(&self.stats.rolls, 1);
+        self.work.ring();
+        Ok(())
+    }
+
+    /// Writes what the log remembers of its producers; the sync of the directory comes with the segment.
+    fn write_producers(
+        &self,
+        home: &Home<D>,
+        first: Sequence,
+        heard: &HashMap<ProducerName, Heard>,
+    ) -> Result<(), Trouble> {
+        let mut states: Vec<ProducerState> = heard
+            .iter()
+            .map(|(name, heard)| ProducerState {
+                principal: name.principal.to_string(),
+                id: name.id,
+                last_sequence: heard.last,
+                received: heard.received,
+                first_sequence: heard.first,
+                event_count: heard.events,
+            })
+            .collect();
+        states.sort_by(|a, b| (&a.principal, a.id).cmp(&(&b.principal, b.id)));
+        let path = FileKind::Producers.path(&home.dir, first);
+        let written = write_new(&*self.disk, &path, &[&encode_producers(&states)], false);
+        written.map_err(|error| trouble(&format!("cannot write {}", path.display()), &error))
+    }
+}
+
+impl<D: Disk> ActiveWriter<D> {
+    /// Cuts the file to its last frame and syncs it.
+    pub(crate) fn trim(&mut self) -> Result<(), Trouble> {
+        let length = self.open.reach().length.0;
+        if self.allocated == length && !self.dirty {
+            return Ok(());
+        }
+        let cut = self.file.truncate(length).and_then(|()| self.file.sync_data());
+        cut.map_err(|error| {
+            Trouble::Stopped(format!("cannot cut {} to its end at {length}: {error}", self.name()))
+        })?;
+        (self.allocated, self.dirty) = (length, false);
+        Ok(())
+    }
+}

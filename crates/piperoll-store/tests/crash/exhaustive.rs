@@ -1,0 +1,108 @@
+//! A crash after each call of a script, and every state of the disk, or many drawn by seed, that it may leave.
+
+use piperoll_store::sim::{Crash, Random, SimDisk};
+
+use crate::script::{Step, tour};
+use crate::setting;
+use crate::world::{World, small_options};
+
+/// Does the script until the machine stops before call `stop`; the oracle knows what was promised by then.
+fn run_until(script: &[Step], stop: u64, seed: u64) -> World {
+    let mut world = World::new(seed, small_options());
+    world.disk.stop_at(stop);
+    let done = world.open().and_then(|()| {
+        script.iter().try_for_each(|step| {
+            world.step(step)?;
+            world.check(true)
+        })
+    });
+    // A machine that stops while the engine starts opens nothing.
+    if let Err(text) = done
+        && world.disk.calls() < stop
+    {
+        panic!(
+            "{text}, before any crash, at call {} of the disk\n{}",
+            world.disk.calls(),
+            world.disk.last_calls()
+        );
+    }
+    world.close();
+    world
+}
+
+/// The store comes back on `disk`, and has what it promised; then it works on.
+pub(crate) fn comes_back(before: &World, disk: SimDisk) -> Result<World, String> {
+    let mut world = before.after(disk);
+    world.tick(1_000_000_000);
+    let told = |world: &World, text: String| format!("{text}\nlast calls:\n{}", world.disk.last_calls());
+    let done = world.open().and_then(|()| world.check(false));
+    let done = done.and_then(|()| world.retry_all()).and_then(|()| world.check(false));
+    let done = done.and_then(|()| works_on(&mut world));
+    match done {
+        Ok(()) => Ok(world),
+        Err(text) => Err(told(&world, text)),
+    }
+}
+
+/// With a healthy disk everything that waits is done at once.
+fn works_on(world: &mut World) -> Result<(), String> {
+    if !world.seal()? || !world.round()? || !world.sweep()? {
+        return Err("seal, round or sweep failed on a healthy disk".to_owned());
+    }
+    world.check(false)?;
+    world.is_healthy()
+}
+
+/// A second crash, somewhere on the way back from the first.
+fn comes_back_twice(before: &World, disk: &SimDisk, seed: u64) -> Result<(), String> {
+    let whole = comes_back(before, disk.crash(Crash::Everything))?;
+    let mut random = Random::new(seed);
+    let second = disk.crash(Crash::Everything);
+    let stop = random.below(whole.disk.calls());
+    second.stop_at(stop);
+    let mut world = before.after(second);
+    world.tick(1_000_000_000);
+    // Whatever fails here fails because the machine stops; what was promised meanwhile the oracle knows.
+    let _ = world.open().and_then(|()| world.check(true)).and_then(|()| world.retry_all());
+    world.close();
+    let crash = Crash::Random(random.number());
+    comes_back(&world, world.disk.crash(crash))
+        .map(drop)
+        .map_err(|text| format!("second crash {crash:?} before call {stop}: {text}"))
+}
+
+/// Tries crashes of the world as it stands.
+fn crash_here(world: &World, stop: u64, states: usize) {
+    for (at, crash) in world.disk.crashes(states, stop).into_iter().enumerate() {
+        let disk = world.disk.crash(crash);
+        let twice = (at as u64 + stop).is_multiple_of(4);
+        let back =
+            if twice { comes_back_twice(world, &disk, stop) } else { comes_back(world, disk).map(drop) };
+        if let Err(text) = back {
+            panic!("{crash:?} before call {stop}: {text}\nbefore the crash:\n{}", world.disk.last_calls());
+        }
+    }
+}
+
+#[test]
+fn every_call_may_be_the_last() {
+    let script = tour();
+    let states = usize::try_from(setting("PIPEROLL_CRASH_STATES", 8)).expect("fits");
+    let calls = run_until(&script, u64::MAX, 0).disk.calls();
+    for stop in 0..=calls {
+        crash_here(&run_until(&script, stop, 0), stop, states);
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_it_acknowledged() {
+    let script = tour();
+    let calls = run_until(&script, u64::MAX, 1).disk.calls();
+    for stop in 0..=calls {
+        let world = run_until(&script, stop, 1);
+        world.disk.heal();
+        if let Err(text) = comes_back(&world, world.disk.clone()) {
+            panic!("killed before call {stop}: {text}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! Crashes: the store loses its machine at every call it makes to the disk, and must keep its promises.
+//!
+//! `PIPEROLL_CRASH_STATES` says how many states of the disk are tried after each call, `PIPEROLL_TEST_CASES`
+//! how many random histories; `PIPEROLL_TEST_SEED` with a failure's seed repeats that one alone.
+
+#[cfg(test)]
+mod exhaustive;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod message;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod world;
+
+/// A number from the environment.
+#[cfg(test)]
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}

@@ -1,0 +1,209 @@
+//! What must hold of a store, whatever happened to its disk: acknowledged ⊆ found ⊆ acknowledged ∪ in
+//! flight; no gap, no change; `received` never falls; a retry gives the same address.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use piperoll_store::{AddressRange, AppendError, Receipt};
+
+use crate::message::{CLASSES, Message};
+
+/// An event as a reader found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) sequence: u64,
+    pub(crate) received: i64,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Everything that a reader found, by class, in the order of sequences.
+pub(crate) type Content = Vec<Vec<Found>>;
+
+/// What is known of a message that was sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Sent {
+    pub(crate) message: Message,
+    /// The first acknowledgement, where one came.
+    pub(crate) receipt: Option<Receipt>,
+}
+
+/// Knows what was promised, and tells when it does not hold.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Oracle {
+    pub(crate) sent: Vec<Sent>,
+    /// Message and position of each event, by its bytes.
+    places: BTreeMap<Vec<u8>, (usize, usize)>,
+    /// Class, sequence and reception of every event that was acknowledged or served.
+    served: BTreeMap<(usize, u64), Found>,
+    /// For each class, where it may begin: at 0, and behind each segment that somebody began to drop.
+    starts: BTreeMap<usize, BTreeSet<u64>>,
+    /// For each class, where it begins at least: behind each segment that was dropped.
+    dropped: BTreeMap<usize, u64>,
+}
+
+impl Oracle {
+    /// A message is about to be sent; answers its number.
+    pub(crate) fn send(&mut self, message: &Message) -> usize {
+        for (position, (_, event)) in message.events.iter().enumerate() {
+            self.places.insert(event.clone(), (self.sent.len(), position));
+        }
+        self.sent.push(Sent { message: message.clone(), receipt: None });
+        self.sent.len() - 1
+    }
+
+    /// The engine answered for a message.
+    pub(crate) fn answered(
+        &mut self,
+        number: usize,
+        outcome: &Result<Receipt, AppendError>,
+    ) -> Result<(), String> {
+        let Ok(receipt) = outcome else { return Ok(()) };
+        if let Some(first) = &self.sent[number].receipt {
+            return same(&first.ranges, &receipt.ranges)
+                .map_err(|text| format!("message {number} got another address when sent again: {text}"));
+        }
+        self.acknowledged(number, receipt)?;
+        self.sent[number].receipt = Some(receipt.clone());
+        Ok(())
+    }
+
+    fn acknowledged(&mut self, number: usize, receipt: &Receipt) -> Result<(), String> {
+        let message = self.sent[number].message.clone();
+        let mut left: BTreeSet<usize> = (0..message.events.len()).collect();
+        for range in &receipt.ranges {
+            let index =
+                CLASSES.iter().position(|&name| name == range.class.as_str()).ok_or("a foreign class")?;
+            let positions: Vec<usize> = if range.positions.is_empty() {
+                (0..message.events.len()).collect()
+            } else {
+                range.positions.iter().map(|&position| position as usize).collect()
+            };
+            if positions != message.positions(index) {
+                return Err(format!("message {number}: {range:?} has not the positions of its class"));
+            }
+            for (sequence, position) in (range.first.0..range.end.0).zip(&positions) {
+                left.remove(position);
+                let bytes = message.events[*position].1.clone();
+                self.serve(index, Found { sequence, received: range.received.0, bytes })?;
+            }
+        }
+        if left.is_empty() { Ok(()) } else { Err(format!("message {number}: no address for {left:?}")) }
+    }
+
+    /// An event was acknowledged or read at this place: from now on it stays there.
+    fn serve(&mut self, class: usize, found: Found) -> Result<(), String> {
+        match self.served.insert((class, found.sequence), found.clone()) {
+            Some(before) if before != found => Err(format!(
+                "{}@{} was {} and is {}",
+                CLASSES[class],
+                found.sequence,
+                text(&before.bytes),
+                text(&found.bytes)
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Somebody begins to drop the segment of these sequences.
+    pub(crate) fn begins_drop(&mut self, class: usize, end: u64) {
+        self.starts.entry(class).or_default().insert(end);
+    }
+
+    /// The drop is done.
+    pub(crate) fn dropped(&mut self, class: usize, end: u64) {
+        let dropped = self.dropped.entry(class).or_default();
+        *dropped = end.max(*dropped);
+    }
+
+    /// Whether a message may be sent again: it has a key, and nothing of it was in a segment that somebody
+    /// began to drop.
+    pub(crate) fn may_retry(&self, number: usize) -> bool {
+        let sent = &self.sent[number];
+        let gone = |(&(class, sequence), found): (&(usize, u64), &Found)| {
+            sequence < self.latest_start(class)
+                && self.places.get(&found.bytes).is_some_and(|at| at.0 == number)
+        };
+        sent.message.producer.is_some() && !self.served.iter().any(gone)
+    }
+
+    /// Checks what a reader found, and holds the store to it from now on.
+    pub(crate) fn check(&mut self, content: &Content) -> Result<(), String> {
+        let mut parts: BTreeMap<(usize, usize), Vec<(u64, usize)>> = BTreeMap::new();
+        for (index, found) in content.iter().enumerate() {
+            self.check_class(index, found)?;
+            for event in found {
+                let Some(&(number, position)) = self.places.get(&event.bytes) else {
+                    return Err(format!("{}@{} was never sent", CLASSES[index], event.sequence));
+                };
+                parts.entry((number, index)).or_default().push((event.sequence, position));
+            }
+        }
+        for ((number, index), places) in parts {
+            self.check_part(number, index, &places)?;
+        }
+        for (index, found) in content.iter().enumerate() {
+            found.iter().try_for_each(|event| self.serve(index, event.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Dense from an allowed beginning, nothing served is missing, `received` never falls.
+    fn check_class(&self, index: usize, found: &[Found]) -> Result<(), String> {
+        let name = CLASSES[index];
+        let expected: Vec<u64> =
+            self.served.range((index, 0)..=(index, u64::MAX)).map(|(key, _)| key.1).collect();
+        let least = self.dropped.get(&index).copied().unwrap_or(0);
+        let Some(first) = found.first().map(|event| event.sequence) else {
+            let lost = expected.into_iter().find(|&sequence| sequence >= self.latest_start(index));
+            return lost.map_or(Ok(()), |lost| Err(format!("{name} is empty and has lost {lost}")));
+        };
+        let may_begin = first == 0 || self.starts.get(&index).is_some_and(|starts| starts.contains(&first));
+        if first < least || !may_begin {
+            return Err(format!(
+                "{name} begins at {first}, expected {least} or the end of a dropped segment"
+            ));
+        }
+        let gap = (first..).zip(found).find(|(sequence, event)| *sequence != event.sequence);
+        if let Some((sequence, event)) = gap {
+            return Err(format!("{name} has a gap: expected {sequence}, found {}", event.sequence));
+        }
+        let end = first + found.len() as u64;
+        if let Some(lost) = expected.into_iter().find(|&sequence| sequence >= end) {
+            return Err(format!("{name} ends at {end} and has lost {lost}"));
+        }
+        match found.windows(2).find(|pair| pair[0].received > pair[1].received) {
+            Some(pair) => Err(format!("{name}: received falls at {}", pair[1].sequence)),
+            None => Ok(()),
+        }
+    }
+
+    fn latest_start(&self, index: usize) -> u64 {
+        self.starts.get(&index).and_then(|starts| starts.last().copied()).unwrap_or(0)
+    }
+
+    /// What is found of a message in one class is its whole part, once, in order and without a gap.
+    fn check_part(&self, number: usize, index: usize, places: &[(u64, usize)]) -> Result<(), String> {
+        let expected = self.sent[number].message.positions(index);
+        let found: Vec<usize> = places.iter().map(|&(_, position)| position).collect();
+        let dense = places.windows(2).all(|pair| pair[0].0 + 1 == pair[1].0);
+        // The front of a part may have been dropped with its segment only as a whole, since a frame lies in
+        // one segment.
+        if found == expected && dense {
+            return Ok(());
+        }
+        Err(format!(
+            "message {number} in {}: expected positions {expected:?}, found {places:?}",
+            CLASSES[index]
+        ))
+    }
+}
+
+fn same(first: &[AddressRange], second: &[AddressRange]) -> Result<(), String> {
+    // Positions are left out where all events go to one class, whichever way that is said.
+    let key = |range: &AddressRange| (range.class.clone(), range.first, range.end, range.received);
+    let equal = first.iter().map(key).eq(second.iter().map(key));
+    if equal { Ok(()) } else { Err(format!("{first:?}, then {second:?}")) }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.get(..40.min(bytes.len())).unwrap_or_default()).escape_debug().to_string()
+}

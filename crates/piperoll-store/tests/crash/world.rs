@@ -1,0 +1,271 @@
+//! A store on a simulated disk, with a clock and randomness that a seed decides, watched by an oracle.
+
+use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+
+use piperoll_filter::Filter;
+use piperoll_format::units::UnixNanos;
+use piperoll_store::sim::{Random, SimDisk};
+use piperoll_store::{Clock, DropRule, Entropy, Moment, Opened, Options, Order, Query, ReadError};
+
+use crate::message::{CLASSES, Message, class, tenant};
+use crate::oracle::{Content, Found, Oracle};
+
+/// 2026-01-01T00:00:00Z.
+const START_NS: i64 = 1_767_225_600_000_000_000;
+/// Between two steps.
+const STEP_NS: i64 = 1_000_000;
+
+/// A clock that a test sets.
+#[derive(Debug)]
+pub(crate) struct TestClock {
+    wall: AtomicI64,
+    monotonic: AtomicI64,
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Moment {
+        let monotonic_ns = u64::try_from(self.monotonic.load(SeqCst)).expect("not negative");
+        Moment { wall: UnixNanos(self.wall.load(SeqCst)), monotonic_ns }
+    }
+}
+
+/// Randomness from a seed.
+struct TestEntropy(Mutex<Random>);
+
+impl Entropy for TestEntropy {
+    fn fill(&self, into: &mut [u8]) {
+        let mut random = self.0.lock().expect("no panic before");
+        into.fill_with(|| random.number().to_le_bytes()[0]);
+    }
+}
+
+/// A store, its disk, and what was promised.
+pub(crate) struct World {
+    pub(crate) disk: SimDisk,
+    pub(crate) oracle: Oracle,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) options: Options,
+    seed: u64,
+    store: Option<Opened<SimDisk>>,
+}
+
+/// Small numbers, so that a few messages fill segments and grow files.
+pub(crate) fn small_options() -> Options {
+    Options {
+        segment_bytes_max: 4_096,
+        allocate_bytes_min: 2_048,
+        allocate_bytes_max: 4_096,
+        group_bytes_max: 2_048,
+        segment_age_max_ns: 10_000_000_000,
+        ..Options::default()
+    }
+}
+
+impl World {
+    /// An empty disk, not opened yet.
+    pub(crate) fn new(seed: u64, options: Options) -> Self {
+        Self::over(SimDisk::new(), Oracle::default(), seed, options)
+    }
+
+    fn over(disk: SimDisk, oracle: Oracle, seed: u64, options: Options) -> Self {
+        let clock = TestClock { wall: AtomicI64::new(START_NS), monotonic: AtomicI64::new(0) };
+        Self { disk, oracle, clock: Arc::new(clock), options, seed, store: None }
+    }
+
+    /// The world after the machine died and `disk` was found: same promises, same wall clock.
+    pub(crate) fn after(&self, disk: SimDisk) -> Self {
+        let world = Self::over(disk, self.oracle.clone(), self.seed ^ 0x5EED, self.options.clone());
+        world.clock.wall.store(self.clock.wall.load(SeqCst), SeqCst);
+        world
+    }
+
+    /// Lets time go by.
+    pub(crate) fn tick(&self, nanoseconds: i64) {
+        self.clock.wall.fetch_add(nanoseconds, SeqCst);
+        self.clock.monotonic.fetch_add(nanoseconds, SeqCst);
+    }
+
+    /// Starts the engine.
+    pub(crate) fn open(&mut self) -> Result<(), String> {
+        self.store = None;
+        let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        self.seed = self.seed.wrapping_add(1);
+        let entropy = Arc::new(TestEntropy(Mutex::new(Random::new(self.seed))));
+        let opened = piperoll_store::open(self.disk.clone(), self.options.clone(), clock, entropy);
+        self.store = Some(opened.map_err(|error| format!("does not open: {error}"))?);
+        Ok(())
+    }
+
+    /// Ends the engine, as kill does.
+    pub(crate) fn close(&mut self) {
+        self.store = None;
+    }
+
+    fn store(&self) -> Result<&Opened<SimDisk>, String> {
+        self.store.as_ref().ok_or_else(|| "the store is not open".to_owned())
+    }
+
+    /// Sends new messages, which wait together, and commits them. Each is answered once, whatever happens.
+    pub(crate) fn send(&mut self, messages: &[Message]) -> Result<(), String> {
+        let numbers: Vec<usize> = messages.iter().map(|message| self.oracle.send(message)).collect();
+        self.submit(&numbers).map(drop)
+    }
+
+    /// Sends messages, new or not, commits them, and says how many were acknowledged.
+    fn submit(&mut self, numbers: &[usize]) -> Result<usize, String> {
+        self.tick(STEP_NS);
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let store = self.store.as_ref().ok_or("the store is not open")?;
+        for &number in numbers {
+            let answers = Arc::clone(&answers);
+            let done = move |outcome| answers.lock().expect("no panic before").push((number, outcome));
+            store.appender.submit(self.oracle.sent[number].message.batch(), Box::new(done));
+        }
+        while store.keeper.commit_all() {}
+        let mut answers = std::mem::take(&mut *answers.lock().expect("no panic before"));
+        answers.sort_by_key(|(number, _)| *number);
+        if !answers.iter().map(|(number, _)| number).eq(numbers) {
+            return Err(format!("sent {numbers:?}, answered {answers:?}"));
+        }
+        for (number, outcome) in &answers {
+            self.oracle.answered(*number, outcome)?;
+        }
+        Ok(answers.iter().filter(|(_, outcome)| outcome.is_ok()).count())
+    }
+
+    /// Sends every message again that may be, and expects an acknowledgement for each.
+    pub(crate) fn retry_all(&mut self) -> Result<(), String> {
+        let again: Vec<usize> =
+            (0..self.oracle.sent.len()).filter(|&number| self.oracle.may_retry(number)).collect();
+        let acknowledged = self.submit(&again)?;
+        if acknowledged == again.len() {
+            return Ok(());
+        }
+        let store = self.store()?;
+        Err(format!(
+            "{} of {} retries were refused: {:?}",
+            again.len() - acknowledged,
+            again.len(),
+            store.reader.status()
+        ))
+    }
+}
+
+/// What can be read.
+impl World {
+    /// Everything that a reader finds, by class, in the order of sequences.
+    pub(crate) fn content(&self) -> Result<Content, ReadError> {
+        let mut content: Content = vec![Vec::new(); CLASSES.len()];
+        for record in self.find("", Order::OldestFirst)? {
+            let index = CLASSES.iter().position(|&name| name == record.class.as_str()).expect("our classes");
+            let (sequence, received) = (record.sequence.0, record.received.0);
+            assert_eq!(record.envelope.principal, "tester");
+            content[index].push(Found { sequence, received, bytes: record.event.to_vec() });
+        }
+        Ok(content)
+    }
+
+    fn find(&self, filter: &str, order: Order) -> Result<Vec<piperoll_store::Record>, ReadError> {
+        let Some(store) = &self.store else { return Ok(Vec::new()) };
+        let filter = match filter {
+            "" => Filter::all(),
+            text => piperoll_filter::parse(text, UnixNanos(START_NS)).expect("a filter"),
+        };
+        let mut query =
+            Query { tenant: tenant(), filter, order, limit: 7, bytes_max: 1 << 20, position: None };
+        let mut records = Vec::new();
+        loop {
+            let page = store.reader.query(&query, &|| false)?;
+            records.extend(page.records);
+            query.position = Some(page.position);
+            if page.exhausted {
+                return Ok(records);
+            }
+        }
+    }
+
+    /// Checks what can be read now against what was promised. An error of the disk is an answer too, where
+    /// `may_fail`; a shorter answer never is.
+    pub(crate) fn check(&mut self, may_fail: bool) -> Result<(), String> {
+        let content = match self.content() {
+            Err(_) if may_fail => return Ok(()),
+            content => content.map_err(|error| format!("cannot be read: {error}"))?,
+        };
+        self.oracle.check(&content)?;
+        if may_fail { Ok(()) } else { self.check_queries(&content).map_err(|error| error.to_string()) }
+    }
+
+    /// Queries equal a scan.
+    fn check_queries(&self, content: &Content) -> Result<(), ReadError> {
+        let newest = self.find("", Order::NewestFirst)?;
+        assert_eq!(newest.len(), content.iter().map(Vec::len).sum::<usize>());
+        assert!(newest.windows(2).all(|pair| pair[0].received >= pair[1].received), "not newest first");
+        for (index, found) in content.iter().enumerate() {
+            let records = self.find(&format!("action = \"{}\"", CLASSES[index]), Order::OldestFirst)?;
+            let sequences: Vec<u64> = records.iter().map(|record| record.sequence.0).collect();
+            assert_eq!(sequences, found.iter().map(|event| event.sequence).collect::<Vec<_>>());
+        }
+        Ok(())
+    }
+}
+
+/// What the daemon does by itself. What a disk refuses is no broken promise: the next try may work.
+impl World {
+    /// Makes a round of marks.
+    pub(crate) fn round(&self) -> Result<bool, String> {
+        self.tick(STEP_NS);
+        Ok(self.store()?.keeper.round().is_ok())
+    }
+
+    /// Ends all active segments, for their age.
+    pub(crate) fn roll_old(&self) -> Result<(), String> {
+        self.tick(i64::try_from(self.options.segment_age_max_ns).expect("small"));
+        self.store()?.keeper.roll_old();
+        Ok(())
+    }
+
+    /// Ends and seals what a person asked for; true if that worked.
+    pub(crate) fn seal_now(&self, index: usize) -> Result<bool, String> {
+        self.tick(STEP_NS);
+        Ok(self.store()?.keeper.seal_now(Some(&tenant()), Some(&class(index))).is_ok())
+    }
+
+    /// Seals whatever waits to be sealed; true if all of it could be.
+    pub(crate) fn seal(&self) -> Result<bool, String> {
+        self.tick(STEP_NS);
+        Ok(self.store()?.keeper.seal_ready().iter().all(Result::is_ok))
+    }
+
+    /// Drops the first segment of each class, where it is sealed; true if that worked.
+    pub(crate) fn sweep(&mut self) -> Result<bool, String> {
+        self.tick(STEP_NS);
+        let store = self.store.as_ref().ok_or("the store is not open")?;
+        let Ok(sealed) = store.retirer.sealed() else { return Ok(false) };
+        let mut all = true;
+        for (index, name) in CLASSES.iter().enumerate() {
+            let Some(segment) = sealed.iter().find(|segment| segment.class.as_str() == *name) else {
+                continue;
+            };
+            self.oracle.begins_drop(index, segment.end.0);
+            let rule = DropRule { rule: "test".to_owned(), keep_seconds: 1, principal: "sweeper".to_owned() };
+            match store.retirer.drop_segment(segment, &rule) {
+                Ok(_) => self.oracle.dropped(index, segment.end.0),
+                Err(_) => all = false,
+            }
+        }
+        Ok(all)
+    }
+
+    /// Whether every log takes appends, every closed segment is sealed, and no receipt waits for its file.
+    pub(crate) fn is_healthy(&self) -> Result<(), String> {
+        let status = self.store()?.reader.status();
+        match status
+            .iter()
+            .find(|log| log.refusal.is_some() || log.unreadable.is_some() || log.unsealed_segments > 0)
+        {
+            Some(log) => Err(format!("not healthy with a healthy disk: {log:?}")),
+            None => Ok(()),
+        }
+    }
+}

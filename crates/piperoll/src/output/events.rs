@@ -1,0 +1,214 @@
+//! Events, printed as they come.
+
+use super::{Format, colour, paint, print_table, table, text};
+use piperoll_intake::event_json;
+use piperoll_proto::v1::{Event, EventRecord, Outcome};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+
+/// Columns of the CSV form.
+const CSV_HEADER: [&str; 21] = [
+    "address",
+    "received",
+    "time",
+    "actor",
+    "actor_type",
+    "on_behalf_of",
+    "action",
+    "stage",
+    "outcome",
+    "pipeline",
+    "run",
+    "job",
+    "repo",
+    "ref",
+    "commit",
+    "change",
+    "environment",
+    "from",
+    "artifacts",
+    "reason",
+    "principal",
+];
+
+/// Prints records in one of the formats. Text rows are gathered into tables of what came together, so that a
+/// tail shows each event at once.
+pub(crate) struct EventPrinter<W: Write> {
+    out: W,
+    format: Format,
+    printed: u64,
+    csv_begun: bool,
+    held: Vec<Value>,
+}
+
+impl<W: Write> EventPrinter<W> {
+    /// A printer that writes to `out`.
+    pub(crate) fn new(out: W, format: Format) -> Self {
+        Self { out, format, printed: 0, csv_begun: false, held: Vec::new() }
+    }
+
+    /// How many records were printed.
+    pub(crate) fn printed(&self) -> u64 {
+        self.printed
+    }
+
+    /// Prints records that came together.
+    pub(crate) fn print(&mut self, records: &[EventRecord]) -> io::Result<()> {
+        match self.format {
+            Format::Text => self.print_rows(records)?,
+            Format::Json => self.held.extend(records.iter().map(record_json)),
+            Format::Jsonl => {
+                for record in records {
+                    serde_json::to_writer(&mut self.out, &record_json(record))?;
+                    writeln!(self.out)?;
+                }
+            }
+            Format::Csv => self.print_csv(records)?,
+        }
+        self.printed += records.len() as u64;
+        self.out.flush()
+    }
+
+    /// Ends the answer: closes the one JSON document.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        if self.format == Format::Json {
+            let records = Value::Array(std::mem::take(&mut self.held));
+            super::print_json(&mut self.out, Format::Json, &records)?;
+        }
+        self.out.flush()
+    }
+
+    fn print_rows(&mut self, records: &[EventRecord]) -> io::Result<()> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let header = ["TIME", "ACTOR", "ACTION", "STAGE", "OUTCOME", "WHERE", "WHAT", "ADDRESS"];
+        let mut rows = table(if self.printed == 0 { &header } else { &[] });
+        for record in records {
+            rows.add_row(row(record));
+        }
+        print_table(&mut self.out, &rows)
+    }
+
+    fn print_csv(&mut self, records: &[EventRecord]) -> io::Result<()> {
+        let mut writer = csv::Writer::from_writer(&mut self.out);
+        if !self.csv_begun {
+            writer.write_record(CSV_HEADER)?;
+            self.csv_begun = true;
+        }
+        for record in records {
+            writer.write_record(csv_row(record))?;
+        }
+        writer.flush()
+    }
+}
+
+/// A record as JSON: the daemon's words at the top, the producer's under `event`.
+pub(crate) fn record_json(record: &EventRecord) -> Value {
+    let sender = record.sender.clone().unwrap_or_default();
+    json!({
+        "address": record.address,
+        "class": record.class,
+        "sequence": record.sequence,
+        "received": text::rfc3339(record.received.as_ref()),
+        "sender": {
+            "principal": sender.principal,
+            "auth_method": sender.auth_method().as_str_name(),
+            "peer": sender.peer,
+            "intake": sender.intake,
+        },
+        "event": record.event.as_ref().map(event_json),
+    })
+}
+
+fn row(record: &EventRecord) -> Vec<String> {
+    let event = record.event.clone().unwrap_or_default();
+    let actor = match &event.on_behalf_of {
+        Some(person) => format!("{} (for {person})", event.actor()),
+        None => event.actor().to_owned(),
+    };
+    let time = event.time.as_ref().or(record.received.as_ref());
+    vec![
+        text::local_time(time),
+        text::plain(&actor),
+        text::plain(event.action()),
+        text::plain(event.stage()),
+        outcome(&event),
+        text::plain(&place(&event)),
+        text::plain(&what(&event)),
+        text::plain(&record.address),
+    ]
+}
+
+fn outcome(event: &Event) -> String {
+    let (name, code) = match event.outcome() {
+        Outcome::Unspecified => return String::new(),
+        Outcome::Success => ("success", 32),
+        Outcome::Failure => ("failure", 31),
+        Outcome::Error => ("error", 31),
+        Outcome::Timeout => ("timeout", 31),
+        Outcome::Cancelled => ("cancelled", 33),
+        Outcome::Skipped => ("skipped", 90),
+        Outcome::Denied => ("denied", 35),
+    };
+    paint(colour(), code, name)
+}
+
+/// Where it happened: repository, and environment or pipeline.
+fn place(event: &Event) -> String {
+    let detail = event.environment.as_deref().or(event.pipeline.as_deref());
+    match (event.repo.as_deref(), detail) {
+        (Some(repo), Some(detail)) => format!("{repo} → {detail}"),
+        (Some(only), None) | (None, Some(only)) => only.to_owned(),
+        (None, None) => String::new(),
+    }
+}
+
+/// To what: the first artifact, else the change, the commit or the reference.
+fn what(event: &Event) -> String {
+    if let Some(first) = event.artifacts.first() {
+        let name = first.name.as_deref().or(first.uri.as_deref()).or(first.purl.as_deref());
+        let digest = first.digests.iter().next().map(|(algorithm, hex)| {
+            let short: String = hex.chars().take(12).collect();
+            format!("{algorithm}:{short}")
+        });
+        let more = if event.artifacts.len() > 1 { " …" } else { "" };
+        return [name, digest.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ") + more;
+    }
+    let commit = event.commit.as_deref().map(|commit| commit.chars().take(12).collect::<String>());
+    event.change.clone().or(commit).or_else(|| event.r#ref.clone()).unwrap_or_default()
+}
+
+fn csv_row(record: &EventRecord) -> [String; 21] {
+    let event = record.event.clone().unwrap_or_default();
+    let json = event_json(&event);
+    let field = |name: &str| json.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let digests = |artifact: &piperoll_proto::v1::Artifact| {
+        artifact.digests.iter().map(|(algorithm, hex)| format!("{algorithm}:{hex}")).collect::<Vec<_>>()
+    };
+    let artifacts = event.artifacts.iter().flat_map(digests).collect::<Vec<_>>().join(" ");
+    let principal = record.sender.as_ref().map(|sender| sender.principal.clone());
+    [
+        record.address.clone(),
+        text::rfc3339(record.received.as_ref()),
+        text::rfc3339(event.time.as_ref()),
+        field("actor"),
+        field("actor_type"),
+        field("on_behalf_of"),
+        field("action"),
+        field("stage"),
+        field("outcome"),
+        field("pipeline"),
+        field("run"),
+        field("job"),
+        field("repo"),
+        field("ref"),
+        field("commit"),
+        field("change"),
+        field("environment"),
+        field("address"),
+        artifacts,
+        field("reason"),
+        principal.unwrap_or_default(),
+    ]
+}

@@ -1,0 +1,62 @@
+//! What the program prints: tables for people, JSON and CSV for programs. Data goes to stdout, words to stderr.
+
+pub(crate) mod events;
+pub(crate) mod text;
+
+use clap::ValueEnum;
+use comfy_table::{ContentArrangement, Table, presets};
+use std::io::{self, IsTerminal, Write};
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// A table for people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+    /// One JSON object a line, as they come.
+    Jsonl,
+    /// Comma-separated values with a header line, as they come.
+    Csv,
+}
+
+/// A table without borders that fits the terminal; where stdout is none, nothing is cut or wrapped.
+pub(crate) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    let arrangement =
+        if io::stdout().is_terminal() { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
+    table.set_content_arrangement(arrangement);
+    table.set_header(header.iter().copied());
+    table
+}
+
+/// Prints a table, without the blanks that would end its lines.
+pub(crate) fn print_table(out: &mut impl Write, table: &Table) -> io::Result<()> {
+    for line in table.lines() {
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// Prints a JSON document for a person or a program: indented on a terminal or where `Json` asks for one
+/// document, on one line for `Jsonl`.
+pub(crate) fn print_json(out: &mut impl Write, format: Format, value: &serde_json::Value) -> io::Result<()> {
+    if format == Format::Jsonl {
+        serde_json::to_writer(&mut *out, value)?;
+    } else {
+        serde_json::to_writer_pretty(&mut *out, value)?;
+    }
+    writeln!(out)
+}
+
+/// True where colour helps: stdout is a terminal, and nobody set `NO_COLOR`.
+pub(crate) fn colour() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Wraps text in a colour of the terminal where `on`.
+pub(crate) fn paint(on: bool, code: u8, text: &str) -> String {
+    if on { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}

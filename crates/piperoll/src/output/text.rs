@@ -1,0 +1,117 @@
+//! Values in words: times in the user's zone, sizes, durations, and strings that cannot touch the terminal.
+
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use prost_types::Timestamp as Wire;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// A time of the wire as jiff has it; `None` where it lies outside of what jiff can show.
+pub(crate) fn instant(time: &Wire) -> Option<Timestamp> {
+    Timestamp::new(time.seconds, time.nanos).ok()
+}
+
+/// A time in the user's zone, to the millisecond: `2026-11-23 22:51:34.120`.
+pub(crate) fn local_time(time: Option<&Wire>) -> String {
+    time.and_then(instant).map_or_else(String::new, |time| {
+        time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
+    })
+}
+
+/// A time as programs read it: RFC 3339 in UTC, with all its digits.
+pub(crate) fn rfc3339(time: Option<&Wire>) -> String {
+    time.and_then(instant).map_or_else(String::new, |time| time.to_string())
+}
+
+/// Bytes in words: `64.0 MiB`.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if count < 1024 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1024.0;
+    let mut unit = "KiB";
+    for next in &UNITS[1..] {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    format!("{value:.1} {unit}")
+}
+
+/// A count with its thousands apart: `200,000`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A duration in the unit that fits it: `340 µs`, `12.3 ms`, `4.56 s`.
+pub(crate) fn duration(took: Duration) -> String {
+    let seconds = took.as_secs_f64();
+    if seconds < 0.001 {
+        format!("{:.0} µs", seconds * 1e6)
+    } else if seconds < 1.0 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else {
+        format!("{seconds:.2} s")
+    }
+}
+
+/// How long ago a time is, in words: `3 min ago`; for people only.
+pub(crate) fn ago(time: Option<&Wire>, now: Timestamp) -> String {
+    let Some(time) = time.and_then(instant) else { return "never".to_owned() };
+    let age = now.duration_since(time).max(SignedDuration::ZERO).as_secs();
+    match age {
+        0..60 => format!("{age} s ago"),
+        60..3_600 => format!("{} min ago", age / 60),
+        3_600..172_800 => format!("{} h ago", age / 3_600),
+        _ => format!("{} days ago", age / 86_400),
+    }
+}
+
+/// A string that is safe on a terminal: control characters and those that turn the writing direction are
+/// shown as `\u{…}`, so that no event can move the cursor, ring the bell or swap what stands on screen.
+pub(crate) fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() || is_bidirectional_control(c) {
+            // Writing into a String cannot fail.
+            write!(out, "\\u{{{:x}}}", u32::from(c)).ok();
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn is_bidirectional_control(c: char) -> bool {
+    matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terminals_never_get_control_characters_raw() {
+        assert_eq!(plain("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\u{a}c");
+        assert_eq!(plain("user\u{202e}nimda"), "user\\u{202e}nimda");
+        assert_eq!(plain("Zoë 漢字"), "Zoë 漢字");
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([0, 999, 1_000, 200_000, 1_234_567].map(count), ["0", "999", "1,000", "200,000", "1,234,567"]);
+        assert_eq!([0, 1023, 1024, 67_108_864].map(bytes), ["0 B", "1023 B", "1.0 KiB", "64.0 MiB"]);
+        assert_eq!(duration(Duration::from_micros(340)), "340 µs");
+        assert_eq!(duration(Duration::from_millis(4_560)), "4.56 s");
+    }
+}

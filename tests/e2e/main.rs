@@ -1,0 +1,33 @@
+//! The program from the outside: its commands, its daemon, and what they do with what is wrong.
+
+#[cfg(test)]
+mod append;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+#[path = "../support/daemon.rs"]
+mod daemon;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+#[path = "../support/http.rs"]
+mod http;
+#[cfg(test)]
+mod input;
+#[cfg(test)]
+mod inspect;
+#[cfg(test)]
+#[path = "../support/program.rs"]
+mod program;
+#[cfg(test)]
+mod reflection;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod retention;
+#[cfg(test)]
+mod serve;
+#[cfg(test)]
+mod slow_tail;
+#[cfg(test)]
+mod terminal;

@@ -1,0 +1,60 @@
+//! What a terminal and a pipe get.
+
+use crate::daemon::{Daemon, wait_until};
+use crate::input::{CLASSES, LINES, append_lines};
+use crate::program::{client_command, run, run_with};
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+use tempfile::tempdir;
+
+#[test]
+fn pipes_get_no_escape_codes() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, LINES);
+    for arguments in [&["query"][..], &["count", "--by", "stage"], &["status"], &["query", "x ="], &["seal"], &["--help"]] {
+        for colour in [None, Some("1")] {
+            let mut command = client_command(&daemon);
+            command.envs(colour.map(|value| ("NO_COLOR", value)));
+            let ended = run_with(command, arguments, b"");
+            assert!(!ended.out.contains('\u{1b}') && !ended.err.contains('\u{1b}'), "{arguments:?}: {ended:?}");
+        }
+    }
+}
+
+#[test]
+fn control_characters_of_events_never_reach_the_terminal() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    // Turning the writing direction is no control character, so the daemon stores it.
+    append_lines(&daemon, "{\"actor\":\"user\u{202e}nimda\",\"action\":\"a.b\"}");
+    let table = run(&daemon, &["query"]).with(0);
+    assert!(table.contains("\\u{202e}") && !table.contains('\u{202e}'), "{table}");
+    let groups = run(&daemon, &["count", "--by", "actor"]).with(0);
+    assert!(!groups.contains('\u{202e}'), "{groups}");
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    let mut lines = String::new();
+    for number in 0..5_000 {
+        writeln!(lines, r#"{{"id":"n{number}","actor":"a","action":"b.c","reason":"{}"}}"#, "x".repeat(100)).unwrap();
+    }
+    append_lines(&daemon, &lines);
+    for arguments in [&["query", "-n", "5000", "-o", "jsonl"][..], &["query", "-n", "5000"], &["tail", "--from", "-1h"]] {
+        let mut child =
+            client_command(&daemon).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = String::new();
+        // Read one line and close the pipe, as `head -1` does.
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+        assert!(!first.is_empty());
+        let status = wait_until("the command to end", || child.try_wait().unwrap());
+        let mut err = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+        assert!(status.success(), "{arguments:?}: {status} {err}");
+        assert_eq!(err, "", "{arguments:?}");
+    }
+}

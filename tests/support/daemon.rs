@@ -1,0 +1,153 @@
+//! The real daemon as a child process: on a folder of its own and free ports, waited for and never slept for.
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_piperoll");
+/// How long anything may take before a test gives up: much longer than it ever takes.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(3);
+
+/// Looks until there is something, or fails the test after [`PATIENCE`].
+pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited {} s for {what}", PATIENCE.as_secs());
+        thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Writes a test's own file.
+pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) {
+    File::create(path).unwrap().write_all(content.as_ref()).unwrap();
+}
+
+/// A command that sees nothing of the environment that the tests run in.
+pub(crate) fn command(folder: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PIPEROLL_")) {
+        command.env_remove(name);
+    }
+    command.current_dir(folder).env("TZ", "UTC").env_remove("NO_COLOR").stdin(Stdio::null());
+    command
+}
+
+/// Sends a signal to a child.
+pub(crate) fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    grpc: String,
+    http: String,
+    pid: u32,
+}
+
+/// A running daemon; dropping it kills the process.
+pub(crate) struct Daemon {
+    folder: PathBuf,
+    arguments: Vec<String>,
+    ready: Ready,
+    child: Child,
+}
+
+impl Daemon {
+    /// Starts it on `folder`, with this `piperoll.toml` and more arguments, and waits until it is ready.
+    pub(crate) fn start(folder: &Path, config: &str, arguments: &[&str]) -> Self {
+        write(&folder.join("piperoll.toml"), config);
+        let arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let (child, ready) = spawn(folder, "127.0.0.1:0", "127.0.0.1:0", &arguments);
+        Self { folder: folder.to_owned(), arguments, ready, child }
+    }
+
+    /// URL of its gRPC port.
+    pub(crate) fn grpc(&self) -> &str {
+        &self.ready.grpc
+    }
+
+    /// Address of its HTTP port.
+    pub(crate) fn http(&self) -> &str {
+        self.ready.http.trim_start_matches("http://")
+    }
+
+    /// Its data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// What it said on stderr since the last start.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("daemon.log")).unwrap()
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.ready.pid
+    }
+
+    /// Kills it with SIGKILL and starts it again on the same ports.
+    pub(crate) fn kill_and_restart(&mut self) {
+        assert_eq!(self.pid(), self.child.id());
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let listen = |url: &str| url.trim_start_matches("http://").to_owned();
+        let (grpc, http) = (listen(&self.ready.grpc), listen(&self.ready.http));
+        (self.child, self.ready) = spawn(&self.folder, &grpc, &http, &self.arguments);
+    }
+
+    /// Asks it to end with SIGTERM; how it ended, and after which time.
+    pub(crate) fn terminate(&mut self) -> (ExitStatus, Duration) {
+        let begun = Instant::now();
+        signal(&self.child, Signal::TERM);
+        let status = wait_until("the daemon to end", || self.child.try_wait().unwrap());
+        (status, begun.elapsed())
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to kill.
+        self.child.kill().ok();
+        self.child.wait().ok();
+        if thread::panicking() {
+            eprintln!("the daemon's log:\n{}", self.log());
+        }
+    }
+}
+
+fn spawn(folder: &Path, grpc: &str, http: &str, arguments: &[String]) -> (Child, Ready) {
+    // A folder of its own for each start, so that the file of the start before is never taken for this one's.
+    let ready_folder = tempfile::tempdir_in(folder).unwrap();
+    let ready_file = ready_folder.path().join("ready.json");
+    let mut child = command(folder)
+        .args(["serve", "--config", "piperoll.toml", "--directory", "data"])
+        .args(["--grpc-listen", grpc, "--http-listen", http, "--ready-file"])
+        .arg(&ready_file)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(File::create(folder.join("daemon.log")).unwrap())
+        .spawn()
+        .unwrap();
+    let ready = wait_until("the daemon to be ready", || {
+        if let Some(status) = child.try_wait().unwrap() {
+            let log = fs::read_to_string(folder.join("daemon.log")).unwrap();
+            panic!("the daemon ended with {status} before it was ready:\n{log}");
+        }
+        fs::read_to_string(&ready_file).ok()
+    });
+    (child, serde_json::from_str(&ready).unwrap())
+}

@@ -16,7 +16,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, metadata::MetadataMap};
 
@@ -37,8 +37,10 @@ pub(crate) struct Daemon {
     pub(crate) request_bytes: Arc<Semaphore>,
     /// Reads that may still begin.
     reads: Arc<Semaphore>,
+    /// Queries that may still be answered.
+    queries: Arc<Semaphore>,
     /// Tails that may still connect.
-    pub(crate) tails: Arc<Semaphore>,
+    tails: Arc<Semaphore>,
     /// Changes whenever something was published in any log.
     pub(crate) published: watch::Sender<()>,
     /// Told once, when the daemon is to end.
@@ -78,6 +80,7 @@ impl Daemon {
             metrics: Metrics::default(),
             request_bytes: semaphore(request_bytes),
             reads: semaphore(limits.reads_max.0 as usize),
+            queries: semaphore(limits.queries_max.0 as usize),
             tails: semaphore(limits.tails_max.0 as usize),
             limits,
             published,
@@ -147,6 +150,25 @@ impl Daemon {
         self.read(|reader, _| Ok(reader.status())).await
     }
 
+    /// A place among the queries that are answered at one time.
+    pub(crate) fn query_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let max = self.limits.queries_max;
+        place(&self.queries, || {
+            Refusal::overload(
+                "too_many_queries",
+                format!("{max} queries are being answered, the most at one time"),
+            )
+        })
+    }
+
+    /// A place among the tails that are connected at one time.
+    pub(crate) fn tail_place(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let max = self.limits.tails_max;
+        place(&self.tails, || {
+            Refusal::overload("too_many_tails", format!("{max} tails are connected, the most at one time"))
+        })
+    }
+
     /// Tails connected.
     pub(crate) fn tails_connected(&self) -> u64 {
         u64::from(self.limits.tails_max.0).saturating_sub(self.tails.available_permits() as u64)
@@ -165,6 +187,13 @@ impl Daemon {
         }
         Ok(swept)
     }
+}
+
+fn place(
+    places: &Arc<Semaphore>,
+    refusal: impl FnOnce() -> Refusal,
+) -> Result<OwnedSemaphorePermit, Refusal> {
+    Arc::clone(places).try_acquire_owned().map_err(|_| refusal())
 }
 
 /// The tenant that a request names.

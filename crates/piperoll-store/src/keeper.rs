@@ -7,7 +7,7 @@ use crate::disk::Disk;
 use crate::options::Options;
 use crate::rounds::{RoundWriteError, Rounds};
 use crate::seal::{SealError, SealedSegment};
-use crate::segment::{PinError, Segment, SegmentState};
+use crate::segment::{OpenSegment, PinError, Segment, SegmentState};
 use crate::stats::StoreCounts;
 use crate::write::writer::{Obstacle, Writer};
 use parking_lot::Mutex;
@@ -74,26 +74,31 @@ impl<D: Disk> Keeper<D> {
         self.core.catalog.log(tenant, class).is_some_and(|log| self.core.commit(&log))
     }
 
-    /// Brings hashes and columns of all unsealed segments up to what is published, and keeps the memory of
-    /// the columns within its budget.
+    /// Brings hashes and columns of the active segments up to what is published, and keeps the memory of all
+    /// columns within its budget.
     pub fn follow(&self) {
         for log in self.core.catalog.all_logs() {
-            for open in log.unsealed() {
-                if let Err(error) = open.root().and_then(|_| open.follow()) {
-                    log.refuse(Trouble::ReadOnly(error.to_string()));
-                }
+            let Some(open) = active(&log).filter(|open| open.closed().is_none()) else { continue };
+            if let Err(error) = open.root().and_then(|_| open.follow()) {
+                log.refuse(Trouble::ReadOnly(error.to_string()));
             }
         }
         self.keep_within_budget();
     }
 
+    /// Full segments give their columns back first: their index is on its way, and until then a question
+    /// makes them again. Then the largest active segment is sealed early.
     fn keep_within_budget(&self) {
-        // What is full already gives its columns back when it is sealed.
-        if self.columns_bytes() <= self.core.options.columns_bytes_max || self.unsealed_segments() > 0 {
+        let bytes_max = self.core.options.columns_bytes_max;
+        if self.columns_bytes() <= bytes_max {
             return;
         }
         let logs = self.core.catalog.all_logs();
-        let active = |log: &Arc<Log<D>>| log.active().and_then(|segment| segment.unsealed());
+        let unsealed = logs.iter().flat_map(|log| log.unsealed());
+        unsealed.filter(|open| open.closed().is_some()).for_each(|open| open.forget_columns());
+        if self.columns_bytes() <= bytes_max {
+            return;
+        }
         let bytes = |log: &&Arc<Log<D>>| active(log).map_or(0, |open| open.columns_bytes());
         if let Some(log) = logs.iter().max_by_key(bytes) {
             self.roll(log);
@@ -105,8 +110,7 @@ impl<D: Disk> Keeper<D> {
         let now = self.core.now();
         let age_max = self.core.options.segment_age_max_ns;
         for log in self.core.catalog.all_logs() {
-            let open = log.active().and_then(|segment| segment.unsealed());
-            let first = open.and_then(|open| open.reach().received).map(|(first, _)| first);
+            let first = active(&log).and_then(|open| open.reach().received).map(|(first, _)| first);
             if first.is_some_and(|first| {
                 now.0.saturating_sub(first.0) >= i64::try_from(age_max).unwrap_or(i64::MAX)
             }) {
@@ -163,15 +167,13 @@ impl<D: Disk> Keeper<D> {
             tenant.is_none_or(|it| it == log.tenant()) && class.is_none_or(|it| it == log.class())
         };
         for log in self.core.catalog.all_logs().iter().filter(|log| is_asked(log)) {
+            let is_shut = matches!(log.trouble_kind(), Some(Trouble::ReadOnly(_) | Trouble::Stopped(_)));
+            if is_shut && (tenant.is_none() || class.is_none()) {
+                continue;
+            }
             self.roll(log);
-            let trouble = log.trouble_kind().filter(|_| log.has_active_frames());
-            match trouble {
-                Some(trouble) if tenant.is_some() && class.is_some() => {
-                    return Err(SealError::new(log, &trouble.reason()));
-                }
-                Some(Trouble::ReadOnly(_) | Trouble::Stopped(_)) => continue,
-                Some(trouble) => return Err(SealError::new(log, &trouble.reason())),
-                None => {}
+            if let Some(trouble) = log.trouble_kind().filter(|_| is_shut || log.has_active_frames()) {
+                return Err(SealError::new(log, &trouble.reason()));
             }
             for segment in log.snapshot().iter() {
                 sealed.extend(self.core.seal(log, segment)?);
@@ -195,6 +197,11 @@ impl<D: Disk> Keeper<D> {
         self.core.closing.store(true, SeqCst);
         self.core.catalog.all_logs().iter().for_each(|log| log.inbox.close());
     }
+}
+
+/// The active segment of a log.
+fn active<D: Disk>(log: &Log<D>) -> Option<Arc<OpenSegment>> {
+    log.active().and_then(|segment| segment.unsealed())
 }
 
 /// Why the sealed segments of a log do not follow each other.

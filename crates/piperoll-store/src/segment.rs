@@ -109,7 +109,8 @@ pub(crate) struct OpenSegment {
     /// False for a damaged segment: a new mark would say less than its last one, and hide the damage.
     pub(crate) is_marked: bool,
     pub(crate) hash: Mutex<RunningHash>,
-    pub(crate) columns: Arc<Mutex<ActiveColumns>>,
+    /// Swapped whole when their memory is wanted back; who holds the old ones goes on with them.
+    columns: RwLock<Arc<Mutex<ActiveColumns>>>,
 }
 
 impl OpenSegment {
@@ -130,7 +131,7 @@ impl OpenSegment {
             map: RwLock::new(map),
             closed: RwLock::new(None),
             hash: Mutex::new(RunningHash::new()),
-            columns: Arc::new(Mutex::new(columns)),
+            columns: RwLock::new(Arc::new(Mutex::new(columns))),
         }
     }
 
@@ -175,15 +176,25 @@ impl OpenSegment {
 
     /// Memory that the columns take, in bytes.
     pub(crate) fn columns_bytes(&self) -> u64 {
-        self.columns.lock().columns.memory_bytes() as u64
+        self.columns.read().lock().columns.memory_bytes() as u64
+    }
+
+    /// Gives the memory of the columns back; whoever asks next makes them again. Those of a damaged segment
+    /// stay: they alone know what can be read of it.
+    pub(crate) fn forget_columns(&self) {
+        if self.is_marked {
+            *self.columns.write() = Arc::new(Mutex::new(ActiveColumns::new(&self.header)));
+        }
     }
 
     /// Brings the columns up to what is published now, and says how far that is.
-    pub(crate) fn follow(&self) -> Result<Reach, PinError> {
-        let mut columns = self.columns.lock();
+    pub(crate) fn follow(&self) -> Result<(Reach, Arc<Mutex<ActiveColumns>>), PinError> {
+        let shared = Arc::clone(&self.columns.read());
+        let mut columns = shared.lock();
         let reach = self.reach();
         columns.catch_up(&self.bytes(&reach))?;
-        Ok(reach)
+        drop(columns);
+        Ok((reach, shared))
     }
 }
 
@@ -320,8 +331,8 @@ impl<D: Disk> Segment<D> {
     /// Pins what is published of it: the answer stays readable when the segment is sealed or dropped.
     pub(crate) fn pin(&self) -> Result<Pinned, PinError> {
         let (end, log, terms) = if let Some(open) = self.unsealed() {
-            let reach = open.follow()?;
-            (reach.end, open.bytes(&reach), TermSource::Active(Arc::clone(&open.columns)))
+            let (reach, columns) = open.follow()?;
+            (reach.end, open.bytes(&reach), TermSource::Active(columns))
         } else if let Some(sealed) = self.sealed_body()? {
             let terms = TermSource::Sealed(sealed.index.clone());
             (sealed.seal.head.end, sealed.log.clone(), terms)

@@ -19,6 +19,7 @@ pub(super) fn relations(config: &Config) -> Result<(), ConfigError> {
         ("limits.connections_max", limits.connections_max),
         ("limits.stream_requests_max", limits.stream_requests_max),
         ("limits.reads_max", limits.reads_max),
+        ("limits.queries_max", limits.queries_max),
         ("limits.tails_max", limits.tails_max),
     ];
     if let Some((key, _)) = amounts.iter().find(|(_, amount)| amount.0 == 0) {

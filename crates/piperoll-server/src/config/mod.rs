@@ -113,6 +113,8 @@ pub struct LimitsConfig {
     pub requests_bytes_max: Size,
     /// Queries, counts and steps of tails that read at one time.
     pub reads_max: Amount,
+    /// Queries whose answers are on their way at one time.
+    pub queries_max: Amount,
     /// Tails connected at one time.
     pub tails_max: Amount,
     /// A tail that takes nothing for so long, while there is something to take, is ended with its position.
@@ -181,6 +183,7 @@ impl Default for LimitsConfig {
             stream_requests_max: Amount(64),
             requests_bytes_max: Size(256 << 20),
             reads_max: Amount(16),
+            queries_max: Amount(256),
             tails_max: Amount(256),
             tail_stall_max: Span::of_ms(30_000),
             tail_heartbeat: Span::of_ms(5_000),

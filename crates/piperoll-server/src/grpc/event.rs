@@ -1,5 +1,6 @@
 //! `EventService`: the way in. The client's bytes are checked in one walk and handed to the store as they are.
 
+use super::TOO_LONG_MESSAGE;
 use crate::{
     connection::Peer,
     daemon::{Daemon, tenant_of},
@@ -71,7 +72,7 @@ impl EventGrpc {
         let bytes = Arc::clone(&self.0.request_bytes).try_acquire_many_owned(length_of(&message));
         let bytes =
             bytes.map_err(|_| Refusal::overload("over_capacity", "too many bytes of requests in flight"))?;
-        outcome(submit(&self.0, &door, message, bytes)?).await
+        outcome(&self.0, submit(&self.0, &door, message, bytes)?).await
     }
 }
 
@@ -153,7 +154,7 @@ async fn next_request(
         Ok(message) => message?.0,
         // The transport says so of a message that is too long; everything else is a connection that broke.
         Err(status) if status.code() == Code::OutOfRange => {
-            return Some(Err(Refusal::field("request", status.message())));
+            return Some(Err(Refusal::field("request", TOO_LONG_MESSAGE)));
         }
         Err(_) => return None,
     };
@@ -174,7 +175,7 @@ fn give_answers(
         async move {
             let mut pending = pending?;
             let receipt = match pending.recv().await? {
-                Ok(begun) => outcome(begun).await,
+                Ok(begun) => outcome(&daemon, begun).await,
                 Err(refusal) => Err(refusal),
             };
             Some(match receipt {
@@ -188,9 +189,11 @@ fn give_answers(
     })
 }
 
-async fn outcome(pending: Pending) -> Result<Receipt, Refusal> {
+async fn outcome(daemon: &Daemon, pending: Pending) -> Result<Receipt, Refusal> {
     let outcome = pending.outcome.await.map_err(|_| Refusal::internal("the store dropped a request"))?;
-    Ok(outcome?)
+    let receipt = outcome?;
+    daemon.metrics.acks.inc();
+    Ok(receipt)
 }
 
 fn ranges(receipt: &Receipt) -> Vec<v1::AddressRange> {

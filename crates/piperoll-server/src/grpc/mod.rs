@@ -40,8 +40,8 @@ const CALLS_MAX: u32 = 128;
 /// How long a peer that has gone without a word keeps its connection.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How the transport's own refusal of a long message begins.
-const TOO_LONG: &[u8] = b"Error%2C%20decoded%20message%20length%20too%20large";
+/// Part of the transport's own refusal of a long message, as the wire has it.
+const TOO_LONG: &str = "decoded%20message%20length%20too%20large";
 const TOO_LONG_MESSAGE: &str =
     "it has more bytes than a request may have (8 MiB of events); send fewer at a time";
 
@@ -117,12 +117,10 @@ pub(crate) async fn serve(daemon: Arc<Daemon>, listener: TcpListener, routes: Ro
 
 /// The transport refuses a message that is too long with `OUT_OF_RANGE`, before any of our code sees it. For a
 /// producer that status means something else, a retry that is too old, so it becomes what it is: a bad request.
-fn too_long(daemon: &Daemon, mut response: http::Response<Body>) -> http::Response<Body> {
-    let headers = response.headers_mut();
-    let says =
-        |name: &str, of: &dyn Fn(&[u8]) -> bool| headers.get(name).is_some_and(|value| of(value.as_bytes()));
-    let out_of_range = says("grpc-status", &|value| value == b"11");
-    if out_of_range && says("grpc-message", &|value| value.starts_with(TOO_LONG)) {
+fn too_long(daemon: &Daemon, response: http::Response<Body>) -> http::Response<Body> {
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let out_of_range = header("grpc-status") == Some("11");
+    if out_of_range && header("grpc-message").is_some_and(|message| message.contains(TOO_LONG)) {
         let status = daemon.refused(Refusal::field("request", TOO_LONG_MESSAGE));
         return status.into_http();
     }

@@ -16,7 +16,7 @@ use piperoll_proto::{
 };
 use piperoll_store::{Count, GROUPS_MAX, Group, Page, Position, Query};
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -43,12 +43,13 @@ impl QueryService for QueryGrpc {
 
     async fn query(&self, request: Request<v1::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
         let (tenant, request) = self.take(request)?;
+        let place = self.0.query_place().map_err(|refusal| self.0.refused(refusal))?;
         let query = self.parse(tenant, &request).map_err(|refusal| self.0.refused(refusal))?;
         let limit = if request.limit == 0 { QUERY_LIMIT } else { request.limit };
         // The first page is made before the answer begins, so that what is wrong with the request is said there.
         let first = page(&self.0, &query, limit).await.map_err(|refusal| self.0.refused(refusal))?;
         let (answers, reader) = mpsc::channel(PAGES_WAITING_MAX);
-        self.0.tasks.spawn(give_pages(Arc::clone(&self.0), query, limit, first, answers));
+        self.0.tasks.spawn(give_pages(Arc::clone(&self.0), place, (query, limit), first, answers));
         Ok(Response::new(ReceiverStream::new(reader)))
     }
 
@@ -129,8 +130,8 @@ async fn page(daemon: &Arc<Daemon>, query: &Query, left: u32) -> Result<Page, Re
 /// Page after page, no faster than they are taken, until the limit or the end.
 async fn give_pages(
     daemon: Arc<Daemon>,
-    mut query: Query,
-    mut left: u32,
+    _place: OwnedSemaphorePermit,
+    (mut query, mut left): (Query, u32),
     first: Page,
     answers: mpsc::Sender<Result<raw::QueryResponse, Status>>,
 ) {

@@ -47,10 +47,7 @@ pub(super) async fn start(
     tenant: Name,
     request: v1::TailRequest,
 ) -> Result<Answers, Refusal> {
-    let max = daemon.limits.tails_max;
-    let counts = Arc::clone(&daemon.tails).try_acquire_owned();
-    let counts = counts
-        .map_err(|_| Refusal::overload("too_many_tails", format!("{max} tails are connected, at most")))?;
+    let counts = daemon.tail_place()?;
     let filter = filter(&request.filter, daemon.now())?;
     // Before the position is taken, so that nothing is published unnoticed in between.
     let published = daemon.published.subscribe();

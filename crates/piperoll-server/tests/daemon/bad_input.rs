@@ -4,7 +4,10 @@ use crate::support::{Daemon, event};
 use piperoll_client::{Client, ClientError};
 use piperoll_proto::{
     raw::{RawMessage, event_service_client::EventServiceClient},
-    v1::{AppendRequest, CountRequest, Event, QueryRequest, SealRequest, TailRequest, tail_request::Start},
+    v1::{
+        AppendRequest, CountRequest, Event, QueryRequest, SealRequest, TailRequest,
+        query_service_client::QueryServiceClient, tail_request::Start,
+    },
 };
 use prost::Message as _;
 use prost_types::Timestamp;
@@ -151,6 +154,36 @@ async fn bad_questions_are_refused_with_the_field_that_is_wrong() {
     check(&client, client.get("none@0").await.map(drop), Code::NotFound, "none").await;
     let seal = SealRequest { tenant: "../x".to_owned(), ..SealRequest::default() };
     check(&client, client.seal(seal).await.map(drop), bad, "tenant").await;
+    daemon.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_queue_and_too_many_questions_are_told_to_come_back() {
+    let daemon = Daemon::with(|config| {
+        config.storage.queue_bytes_max = "1".parse().unwrap();
+        config.limits.queries_max = "0".parse().unwrap();
+    })
+    .await;
+    let client = bare(&daemon).await;
+    let append = || {
+        let mut client = client.clone();
+        async move { client.append(RawMessage(good().into())).await }
+    };
+    // A queue takes one request however small it is, so it takes two at one time to fill it.
+    let full = loop {
+        let outcomes = futures_util::future::join_all((0..16).map(|_| append())).await;
+        if let Some(full) = outcomes.into_iter().find_map(Result::err) {
+            break full;
+        }
+    };
+    let mut queries = QueryServiceClient::connect(daemon.endpoint()).await.unwrap();
+    let many = queries.query(QueryRequest::default()).await.unwrap_err();
+    for (status, reason) in [(full, "QUEUE_FULL"), (many, "TOO_MANY_QUERIES")] {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        let details = status.get_error_details();
+        assert_eq!(details.error_info().unwrap().reason, reason);
+        assert!(details.retry_info().unwrap().retry_delay.is_some());
+    }
     daemon.running.stop().await.unwrap();
 }
 

@@ -1,6 +1,6 @@
 //! Append, find, count, fetch, seal, restart, sweep.
 
-use crate::support::{Daemon, all, event, find, ids};
+use crate::support::{Daemon, event, find, ids};
 use piperoll_proto::v1::{CountRequest, Order, QueryRequest, SealRequest};
 use tonic::Code;
 
@@ -168,6 +168,5 @@ async fn metrics_health_and_readiness_are_served_over_http() {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
     assert_eq!(daemon.get("/").await.0, 404);
-    drop(all);
     daemon.running.stop().await.unwrap();
 }

@@ -52,7 +52,7 @@ async fn what_was_sent_before_a_restart_of_the_producer_is_stored_once() {
         let options = ProducerOptions {
             producer_id: Some(7),
             batch_events_max: 10,
-            linger: std::time::Duration::from_secs(60),
+            linger: std::time::Duration::from_mins(1),
             ..ProducerOptions::default()
         };
         let mut producer = client.producer(options).unwrap();
@@ -96,6 +96,20 @@ async fn a_producer_survives_a_restart_of_the_daemon() {
     assert!(progress.reconnects > 0);
     assert_eq!(ids(&find(&client, "", Order::OldestFirst, 2_000).await), (0..1_000).collect::<Vec<_>>());
     running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_full_queue_refuses_is_sent_again_in_order_and_stored_once() {
+    let daemon = Daemon::with(|config| config.storage.queue_bytes_max = "1".parse().unwrap()).await;
+    let client = daemon.client().await;
+    let options = ProducerOptions { batch_events_max: 10, ..ProducerOptions::default() };
+    let mut producer = client.producer(options).unwrap();
+    for id in 0..1_000 {
+        producer.push(&event("a", "", id)).await.unwrap();
+    }
+    assert_eq!(producer.finish().await.unwrap().events, 1_000);
+    assert_eq!(ids(&find(&client, "", Order::OldestFirst, 2_000).await), (0..1_000).collect::<Vec<_>>());
+    daemon.running.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -111,7 +111,8 @@ async fn check(channel: Channel, names: BTreeSet<String>, pool: DescriptorPool) 
     for (name, request) in CALLS {
         let method = methods.iter().find(|method| method.full_name() == name).unwrap();
         let answer = call(channel.clone(), method, request).await;
-        let answer = answer.unwrap_or_else(|status| panic!("{name}: {status}"));
+        assert!(answer.is_ok(), "{name}: {answer:?}");
+        let answer = answer.unwrap();
         if name == "piperoll.v1.QueryService.Get" {
             assert!(answer.to_text_format().contains("actor:\"a\""), "{}", answer.to_text_format());
         }

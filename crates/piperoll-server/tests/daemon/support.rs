@@ -18,7 +18,7 @@ pub(crate) fn config(directory: &Path) -> Config {
     let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
     config.server.grpc_listen = free;
     config.server.http_listen = free;
-    config.storage.directory = directory.to_owned();
+    directory.clone_into(&mut config.storage.directory);
     config.retention.classes.push(ClassRule { name: "short".to_owned(), keep: "1s".parse().unwrap() });
     let route = Route { class: "short".to_owned(), stage: Some("test".to_owned()), ..Route::default() };
     config.retention.routes.push(route);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 /// Calls that are kept for the report of a failure.
-const LAST_CALLS_MAX: usize = 40;
+const LAST_CALLS_MAX: usize = 64;
 
 /// One method of [`crate::disk::Disk`] or [`crate::disk::DiskFile`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,8 +37,10 @@ pub enum CallKind {
 pub enum Effect {
     /// It fails and changes nothing. A failed `sync_data` is worse: see [`crate::sim`].
     Fail(Errno),
-    /// It does its work, and then says that it failed.
+    /// It does its work, and then says that it failed; an open or a lock just fails.
     DoneBut(Errno),
+    /// A sync says that it is done, and does nothing.
+    Lie,
     /// A write puts down so many bytes, and then fails.
     ShortWrite(u64, Errno),
     /// A read gives one bit the other way round; the number is taken modulo the bits read.

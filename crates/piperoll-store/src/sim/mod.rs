@@ -195,9 +195,11 @@ impl State {
         numbers: [u64; 2],
         act: impl FnOnce(&mut Self, Option<Effect>) -> Result<T>,
     ) -> Result<T> {
+        let opens = matches!(kind, CallKind::Open | CallKind::Lock);
         let result = self.calls.begin(kind, at, numbers).and_then(|effect| match effect {
-            // The failure of a sync leaves something behind.
+            // The failure of a sync leaves something behind; a call that gives no handle does not.
             Some(Effect::Fail(errno)) if kind != CallKind::SyncData => Err(errno.into()),
+            Some(Effect::DoneBut(errno)) if opens => Err(errno.into()),
             Some(Effect::DoneBut(errno)) => act(self, None).and(Err(errno.into())),
             effect => act(self, effect),
         });
@@ -347,9 +349,12 @@ impl Disk for SimDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<()> {
-        self.call(CallKind::SyncDir, dir, |state, _| {
+        self.call(CallKind::SyncDir, dir, |state, effect| {
             let id = state.find(&names(dir)?)?;
-            state.directory(id)?.sync();
+            let directory = state.directory(id)?;
+            if effect != Some(Effect::Lie) {
+                directory.sync();
+            }
             Ok(())
         })
     }
@@ -471,11 +476,14 @@ impl DiskFile for SimFile {
     fn sync_data(&self) -> Result<()> {
         self.call(CallKind::SyncData, [0, 0], |state, effect| {
             let file = state.file(self.id)?;
-            if let Some(Effect::Fail(errno)) = effect {
-                file.refuse();
-                return Err(errno.into());
+            match effect {
+                Some(Effect::Fail(errno)) => {
+                    file.refuse();
+                    return Err(errno.into());
+                }
+                Some(Effect::Lie) => {}
+                _ => file.sync(),
             }
-            file.sync();
             Ok(())
         })
     }

@@ -194,6 +194,22 @@ fn faults_hit_the_planned_calls_only() {
 }
 
 #[test]
+fn a_sync_that_lies_makes_nothing_durable() {
+    let (disk, file) = with_file(b"old");
+    write(&file, b"new", 0).expect("written");
+    drop(disk.open(path("b"), Open::CreateNew).expect("created"));
+    disk.inject(Fault::next(Effect::Lie).kind(CallKind::SyncData));
+    disk.inject(Fault::next(Effect::Lie).kind(CallKind::SyncDir));
+    file.sync_data().expect("so it says");
+    disk.sync_dir(path("")).expect("so it says");
+    let crashed = disk.crash(Crash::Nothing);
+    assert_eq!(crashed.contents("a").expect("there"), b"old");
+    assert!(crashed.contents("b").is_err());
+    file.sync_data().expect("synced");
+    assert_eq!(disk.crash(Crash::Nothing).contents("a").expect("there"), b"new");
+}
+
+#[test]
 fn reads_lie_as_planned() {
     let (disk, file) = with_file(&[[b'1'; 512], [b'2'; 512]].concat());
     write(&file, b"new", 0).expect("written");

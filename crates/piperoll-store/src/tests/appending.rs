@@ -140,6 +140,23 @@ fn a_write_that_found_no_room_leaves_nothing_behind() {
     assert_eq!(after.actors("a"), ["x", "y"]);
 }
 
+/// A roll found no room after the next segment had its name; appends went on in the old segment, behind the
+/// end that the next one gave it, and were lost at the next start.
+#[test]
+fn a_roll_that_fails_half_way_is_finished_before_anything_is_appended() {
+    let world = World::new();
+    world.put("x");
+    world.disk.inject(Fault::next(Effect::DoneBut(Errno::NOSPC)).kind(CallKind::SyncDir).on("logs/t/a"));
+    assert!(world.keeper().seal_now(None, None).is_err());
+    assert_eq!(world.put("y"), 1);
+    for crash in [crate::sim::Crash::Nothing, crate::sim::Crash::Everything] {
+        let mut after = world.on(world.disk.crash(crash));
+        after.open().unwrap();
+        assert_eq!(after.actors("a"), ["x", "y"]);
+        assert_eq!(after.put("z"), 2);
+    }
+}
+
 #[test]
 fn more_logs_than_there_may_be_are_refused() {
     let world = World::with(Options { logs_max: 2, ..small_options() });

@@ -131,8 +131,8 @@ fn what_a_failed_sync_left_readable_is_written_again_before_it_is_served() {
 fn a_missing_segment_is_a_gap_and_the_rest_is_served() {
     let world = World::new();
     world.fill_segments(3);
-    let all = world.actors("a").len();
-    let logs: Vec<String> = world.names().into_iter().filter(|name| name.ends_with(".log")).collect();
+    let all = world.actors("a").len() as u64;
+    let logs = world.names_with("log");
     for gone in [0, 1, 2] {
         use crate::disk::Disk;
         let mut after = world.on(world.disk.crash(Crash::Nothing));
@@ -140,7 +140,7 @@ fn a_missing_segment_is_a_gap_and_the_rest_is_served() {
         after.open().unwrap();
         assert_eq!(after.engine().report.read_only.len(), 1, "segment {gone}");
         let status = &after.engine().reader.status()[0];
-        assert!(status.end.0 as usize == all && status.refusal.is_some());
+        assert!(status.end.0 == all && status.refusal.is_some());
     }
 }
 
@@ -150,7 +150,7 @@ fn a_missing_sealed_segment_is_found_behind_the_start() {
     let world = World::new();
     world.fill_segments(4);
     assert!(world.keeper().seal_ready().iter().all(Result::is_ok));
-    let logs: Vec<String> = world.names().into_iter().filter(|name| name.ends_with(".log")).collect();
+    let logs = world.names_with("log");
     let mut after = world.on(world.disk.crash(Crash::Nothing));
     for ending in ["log", "seal", "idx", "producers"] {
         let at = format!("logs/t/a/{}", logs[2].replace("log", ending));
@@ -173,7 +173,7 @@ fn foreign_names_are_left_alone_and_told() {
     after.open().unwrap();
     assert_eq!(after.engine().report.foreign, [std::path::PathBuf::from("logs/t/a/notes.txt")]);
     assert!(after.names().contains(&"notes.txt".to_owned()));
-    assert!(!after.names().iter().any(|name| name.ends_with(".tmp")));
+    assert!(after.names_with("tmp").is_empty());
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn a_retry_has_the_first_address_also_after_roll_seal_and_restart() {
     check(&world, "sealed");
     world.open().unwrap();
     check(&world, "sealed, after a restart");
-    assert_eq!(world.append(request(&["w"], 7, 3)).unwrap().repeated, false);
+    assert!(!world.append(request(&["w"], 7, 3)).unwrap().repeated);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn a_lost_producers_file_is_made_again_from_the_log() {
     let world = World::new();
     let receipt = world.append(request(&["x"], 7, 1)).unwrap();
     world.fill_segments(2);
-    let files: Vec<String> = world.names().into_iter().filter(|name| name.ends_with("producers")).collect();
+    let files = world.names_with("producers");
     assert_eq!(files.len(), 2);
     let mut after = world.on(world.disk.crash(Crash::Nothing));
     for file in files {

@@ -17,7 +17,7 @@ fn root(world: &World, at: &str) -> Root {
 fn each_segment_names_length_and_root_of_the_one_before() {
     let world = World::new();
     world.fill_segments(3);
-    let logs: Vec<String> = world.names().into_iter().filter(|name| name.ends_with(".log")).collect();
+    let logs = world.names_with("log");
     assert_eq!(logs.len(), 4);
     for pair in logs.windows(2) {
         let [before, after] = [&pair[0], &pair[1]].map(|name| format!("logs/t/a/{name}"));
@@ -94,7 +94,7 @@ fn a_seal_that_fails_is_tried_again() {
         let kind = if ending == ".log" { CallKind::Read } else { CallKind::Write };
         world.disk.inject(Fault::next(Effect::Fail(Errno::NOSPC)).kind(kind).on(ending));
         assert!(world.keeper().seal_ready()[0].is_err(), "{ending}");
-        assert!(!world.names().iter().any(|name| name.ends_with(".seal")), "{ending}");
+        assert!(world.names_with("seal").is_empty(), "{ending}");
     }
     assert!(world.keeper().seal_ready()[0].is_ok());
 }

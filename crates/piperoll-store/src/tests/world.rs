@@ -209,4 +209,10 @@ impl World {
         let entries = self.disk.list(std::path::Path::new("logs/t/a")).unwrap();
         entries.into_iter().map(|entry| entry.name.into_string().unwrap()).collect()
     }
+
+    /// The names of the default log's directory that end so.
+    pub(super) fn names_with(&self, ending: &str) -> Vec<String> {
+        let ends = |name: &String| name.rsplit('.').next() == Some(ending);
+        self.names().into_iter().filter(ends).collect()
+    }
 }

@@ -52,19 +52,29 @@ pub(crate) fn find<D: Disk>(
     request: &CheckedBatch,
 ) -> Result<Known, PinError> {
     let since = UnixNanos(core.now().0.saturating_sub_unsigned(core.options.producer_window_ns));
-    let (mut messages, mut floor) = (Vec::new(), 0);
+    let mut messages = Vec::new();
+    // For each log without the message the producer's last sequence before what was looked through.
+    let mut floors: Vec<(Name, u64)> = Vec::new();
     for log in core.catalog.logs_of(tenant) {
-        let (message, oldest) = in_log(&log, since, name, key)?;
-        if message.is_none() && messages.is_empty() {
-            let before = oldest.filter(|first| first.0 > 0);
-            floor = floor.max(before.map_or(0, |first| last_before(log.home(), first, name)));
+        match in_log(&log, since, name, key)? {
+            (Some(message), _) => messages.push(message),
+            (None, Some(oldest)) if oldest.0 > 0 => {
+                floors.push((log.class().clone(), last_before(log.home(), oldest, name)));
+            }
+            (None, _) => {}
         }
-        messages.extend(message);
     }
     if messages.iter().any(|message| message.range.received < since) {
         return Ok(Known::Old);
     }
-    Ok(compare(messages, request).unwrap_or(Known::Nothing { floor }))
+    let floor = floors.iter().map(|(_, floor)| *floor).max().unwrap_or(0);
+    let known = compare(messages, request).unwrap_or(Known::Nothing { floor });
+    let may_be_gone = |class: &Name| floors.iter().any(|(own, floor)| own == class && *floor >= key.sequence);
+    match &known {
+        // A part that is not there may have been, in a segment that is too old or dropped.
+        Known::Stored { routes, .. } if routes.iter().any(|route| may_be_gone(&route.class)) => Ok(Known::Old),
+        _ => Ok(known),
+    }
 }
 
 /// The message in one log, and the first sequence of the oldest segment that reaches into the window.

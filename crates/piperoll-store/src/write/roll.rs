@@ -95,7 +95,7 @@ impl<D: Disk> Core<D> {
         let open = Arc::new(OpenSegment::new(header, path.clone(), map, reach, columns, true));
         let allocated = SEGMENT_HEADER_BYTES;
         let bytes = GroupBytes::default();
-        Ok(ActiveWriter { file, open, allocated, step: 0, dirty: false, last_received, heard, bytes })
+        Ok(ActiveWriter { file, open, allocated, step: 0, dirty: false, is_rolling: false, last_received, heard, bytes })
     }
 
     /// Ends the active segment and begins the next one. Nothing happens to one without a frame.
@@ -105,6 +105,7 @@ impl<D: Disk> Core<D> {
             return Ok(());
         }
         active.trim()?;
+        active.is_rolling = true;
         let (reach, root) = active.open.root().map_err(|error| Trouble::ReadOnly(error.to_string()))?;
         // Another daemon on a copy or a second mount would make the same sequences again (R27).
         self.identity.check(&*self.disk).map_err(Trouble::Stopped)?;

@@ -56,6 +56,9 @@ pub(crate) struct ActiveWriter<D: Disk> {
     pub(crate) step: u64,
     /// Bytes behind the published length that a write without room may have left.
     pub(crate) dirty: bool,
+    /// True once a roll has begun: the next segment may be on the disk already and say where this one ends,
+    /// so that nothing more is appended to it, whatever became of the roll.
+    pub(crate) is_rolling: bool,
     /// When the last frame was received, in this segment or before it.
     pub(crate) last_received: UnixNanos,
     /// Producers of the last 24 hours, for the file that is written at the roll.
@@ -126,6 +129,10 @@ impl<D: Disk> Core<D> {
                 return Ok(None);
             }
             let active = self.ready(log, writer)?;
+            if active.is_rolling {
+                self.roll(log, writer)?;
+                continue;
+            }
             let reach = active.open.reach();
             let events = reach.end.0.saturating_sub(active.open.header.first.0);
             let room = Room {

@@ -1,14 +1,19 @@
 //! A crash after each call of a script, and every state of the disk, or many drawn by seed, that it may leave.
 
-use piperoll_store::sim::{Crash, Random, SimDisk};
+use piperoll_store::sim::{CallKind, Crash, Effect, Fault, Random, SimDisk};
 
+use crate::oracle::Oracle;
 use crate::script::{Step, tour};
 use crate::setting;
 use crate::world::{World, small_options};
 
 /// Does the script until the machine stops before call `stop`; the oracle knows what was promised by then.
 fn run_until(script: &[Step], stop: u64, seed: u64) -> World {
-    let mut world = World::new(seed, small_options());
+    run_on(SimDisk::new(), script, stop, seed)
+}
+
+fn run_on(disk: SimDisk, script: &[Step], stop: u64, seed: u64) -> World {
+    let mut world = World::over(disk, Oracle::default(), seed, small_options());
     world.disk.stop_at(stop);
     let done = world.open().and_then(|()| {
         script.iter().try_for_each(|step| {
@@ -104,5 +109,17 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
         if let Err(text) = comes_back(&world, world.disk.clone()) {
             panic!("killed before call {stop}: {text}");
         }
+    }
+}
+
+/// The control: were syncs not needed, or the oracle blind, this would not fail.
+#[test]
+fn a_disk_that_lies_about_syncs_is_found_out() {
+    for (kind, path_end) in [(CallKind::SyncData, ".log"), (CallKind::SyncDir, "build"), (CallKind::SyncDir, "logs")] {
+        let disk = SimDisk::new();
+        disk.inject(Fault::next(Effect::Lie).kind(kind).on(path_end).forever());
+        let world = run_on(disk, &tour(), u64::MAX, 2);
+        let back = comes_back(&world, world.disk.crash(Crash::Nothing));
+        assert!(back.is_err(), "a {kind:?} of {path_end} is not needed");
     }
 }

@@ -4,6 +4,8 @@
 //! how many random histories; `PIPEROLL_TEST_SEED` with a failure's seed repeats that one alone.
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod exhaustive;
 #[cfg(test)]
 mod faults;

@@ -34,6 +34,8 @@ pub(crate) struct Oracle {
     places: BTreeMap<Vec<u8>, (usize, usize)>,
     /// Class, sequence and reception of every event that was acknowledged or served.
     served: BTreeMap<(usize, u64), Found>,
+    /// Class and sequence of each such event, by its bytes.
+    addresses: BTreeMap<Vec<u8>, (usize, u64)>,
     /// For each class, where it may begin: at 0, and behind each segment that somebody began to drop.
     starts: BTreeMap<usize, BTreeSet<u64>>,
     /// For each class, where it begins at least: behind each segment that was dropped.
@@ -91,6 +93,12 @@ impl Oracle {
 
     /// An event was acknowledged or read at this place: from now on it stays there.
     fn serve(&mut self, class: usize, found: Found) -> Result<(), String> {
+        let address = (class, found.sequence);
+        if let Some(before) = self.addresses.insert(found.bytes.clone(), address)
+            && before != address
+        {
+            return Err(format!("{} is stored twice: {before:?} and {address:?}", text(&found.bytes)));
+        }
         match self.served.insert((class, found.sequence), found.clone()) {
             Some(before) if before != found => Err(format!(
                 "{}@{} was {} and is {}",
@@ -114,15 +122,13 @@ impl Oracle {
         *dropped = end.max(*dropped);
     }
 
-    /// Whether a message may be sent again: it has a key, and nothing of it was in a segment that somebody
-    /// began to drop.
-    pub(crate) fn may_retry(&self, number: usize) -> bool {
-        let sent = &self.sent[number];
-        let gone = |(&(class, sequence), found): (&(usize, u64), &Found)| {
-            sequence < self.latest_start(class)
-                && self.places.get(&found.bytes).is_some_and(|at| at.0 == number)
-        };
-        sent.message.producer.is_some() && !self.served.iter().any(gone)
+    /// Whether a retry of a message may be answered with `OutOfRange`: where a segment was dropped, only its
+    /// producers are known, and whether a message of theirs was in it cannot be told.
+    pub(crate) fn may_be_forgotten(&self, number: usize) -> bool {
+        let is_kept = |(class, sequence): &(usize, u64)| *sequence >= self.latest_start(*class);
+        let events = &self.sent[number].message.events;
+        let kept = events.iter().filter(|(_, event)| self.addresses.get(event).is_some_and(is_kept)).count();
+        !self.starts.is_empty() && kept < events.len()
     }
 
     /// Checks what a reader found, and holds the store to it from now on.

@@ -4,7 +4,7 @@ use piperoll_store::Options;
 use piperoll_store::sim::{Crash, Effect, ErrorNumber, Fault, Random};
 
 use crate::exhaustive::comes_back;
-use crate::script::random;
+use crate::script::{RandomSender, random};
 use crate::setting;
 use crate::world::World;
 
@@ -20,6 +20,7 @@ fn options(random: &mut Random) -> Options {
         allocate_bytes_max: allocate_bytes_min * 2,
         group_bytes_max: 256 << random.below(5),
         segment_events_max: 4 + random.below(40),
+        segment_age_max_ns: 10_000_000_000,
         ..Options::default()
     }
 }
@@ -28,10 +29,9 @@ fn options(random: &mut Random) -> Options {
 fn history(seed: u64) -> Result<(), String> {
     let mut chance = Random::new(seed);
     let mut world = World::new(seed, options(&mut chance));
-    let mut number = 0;
+    let mut sender = RandomSender::default();
     for life in 0..LIVES {
-        let script = random(&mut chance, number, 8);
-        number += 1_000;
+        let script = random(&mut chance, &mut sender, 8);
         let stop = chance.below(160);
         world.disk.stop_at(stop);
         if chance.chance(1, 3) {
@@ -59,7 +59,8 @@ fn history(seed: u64) -> Result<(), String> {
             3 => Crash::AllButFirst(chance.below(world.disk.undecided() as u64 + 1)),
             _ => Crash::Random(chance.number()),
         };
-        let told = |text| format!("life {life}, {crash:?} before call {stop}: {text}");
+        let calls = world.disk.last_calls();
+        let told = |text| format!("life {life}, {crash:?} before call {stop}: {text}\nbefore the crash:\n{calls}");
         let disk = world.disk.crash(crash);
         if chance.chance(1, 2) {
             world = comes_back(&world, disk).map_err(told)?;

@@ -79,20 +79,15 @@ pub(crate) fn tour() -> Vec<Step> {
 }
 
 /// Steps that a seed decides.
-pub(crate) fn random(random: &mut Random, first_number: usize, count: usize) -> Vec<Step> {
-    let mut number = first_number;
-    let mut sequences = [0_u64; 3];
+pub(crate) fn random(random: &mut Random, sender: &mut RandomSender, count: usize) -> Vec<Step> {
     // Frames of equal sizes make old bytes fit where new ones should be; so half of the runs have only such.
-    let equal = random.chance(1, 2).then(|| random.below(600));
+    sender.equal = random.chance(1, 2).then(|| random.below(600));
     let mut steps = Vec::new();
     for _ in 0..count {
         steps.push(match random.below(16) {
             0..=8 => Step::Send(
                 (0..=random.below(3))
-                    .map(|_| {
-                        number += 1;
-                        random_message(random, number, equal, &mut sequences)
-                    })
+                    .map(|_| sender.message(random))
                     .collect(),
             ),
             9 | 10 => Step::Round,
@@ -107,25 +102,33 @@ pub(crate) fn random(random: &mut Random, first_number: usize, count: usize) -> 
     steps
 }
 
-fn random_message(
-    random: &mut Random,
-    number: usize,
+/// Makes messages by chance.
+#[derive(Debug, Default)]
+pub(crate) struct RandomSender {
+    messages: usize,
+    /// The last sequence of each producer.
+    sequences: [u64; 3],
+    /// Padding of all messages, where it is to be the same.
     equal: Option<u64>,
-    sequences: &mut [u64; 3],
-) -> Message {
-    let padding = equal.unwrap_or_else(|| match random.below(4) {
-        0 => 1 << random.below(11),
-        1 => random.below(3_000),
-        _ => random.below(200),
-    });
-    let producer = random.below(4);
-    let producer = usize::try_from(producer).ok().and_then(|at| sequences.get_mut(at)).map(|sequence| {
-        *sequence += 1;
-        (producer + 1, *sequence)
-    });
-    let main = usize::try_from(random.below(2)).expect("few");
-    let classes: Vec<usize> = (0..=random.below(3))
-        .map(|_| if random.chance(1, 6) { (main + 1) % CLASSES.len() } else { main })
-        .collect();
-    Message::new(number, producer, &classes, usize::try_from(padding).expect("small"))
+}
+
+impl RandomSender {
+    fn message(&mut self, random: &mut Random) -> Message {
+        self.messages += 1;
+        let padding = self.equal.unwrap_or_else(|| match random.below(4) {
+            0 => 1 << random.below(11),
+            1 => random.below(3_000),
+            _ => random.below(200),
+        });
+        let index = random.below(4);
+        let producer = usize::try_from(index).ok().and_then(|at| self.sequences.get_mut(at)).map(|sequence| {
+            *sequence += 1;
+            (index + 1, *sequence)
+        });
+        let main = usize::try_from(random.below(2)).expect("few");
+        let classes: Vec<usize> = (0..=random.below(3))
+            .map(|_| if random.chance(1, 6) { (main + 1) % CLASSES.len() } else { main })
+            .collect();
+        Message::new(self.messages, producer, &classes, usize::try_from(padding).expect("small"))
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use piperoll_filter::Filter;
 use piperoll_format::units::UnixNanos;
 use piperoll_store::sim::{Random, SimDisk};
-use piperoll_store::{Clock, DropRule, Entropy, Moment, Opened, Options, Order, Query, ReadError};
+use piperoll_store::{AppendError, Clock, DropRule, Entropy, Moment, Opened, Options, Order, Query, ReadError};
 
 use crate::message::{CLASSES, Message, class, tenant};
 use crate::oracle::{Content, Found, Oracle};
@@ -68,7 +68,7 @@ impl World {
         Self::over(SimDisk::new(), Oracle::default(), seed, options)
     }
 
-    fn over(disk: SimDisk, oracle: Oracle, seed: u64, options: Options) -> Self {
+    pub(crate) fn over(disk: SimDisk, oracle: Oracle, seed: u64, options: Options) -> Self {
         let clock = TestClock { wall: AtomicI64::new(START_NS), monotonic: AtomicI64::new(0) };
         Self { disk, oracle, clock: Arc::new(clock), options, seed, store: None }
     }
@@ -80,10 +80,10 @@ impl World {
         world
     }
 
-    /// Lets time go by.
+    /// Lets time go by; the wall clock may also go back.
     pub(crate) fn tick(&self, nanoseconds: i64) {
         self.clock.wall.fetch_add(nanoseconds, SeqCst);
-        self.clock.monotonic.fetch_add(nanoseconds, SeqCst);
+        self.clock.monotonic.fetch_add(nanoseconds.max(0), SeqCst);
     }
 
     /// Starts the engine.
@@ -112,8 +112,8 @@ impl World {
         self.submit(&numbers).map(drop)
     }
 
-    /// Sends messages, new or not, commits them, and says how many were acknowledged.
-    fn submit(&mut self, numbers: &[usize]) -> Result<usize, String> {
+    /// Sends messages, new or not, commits them, and says which were refused.
+    fn submit(&mut self, numbers: &[usize]) -> Result<Vec<(usize, AppendError)>, String> {
         self.tick(STEP_NS);
         let answers = Arc::new(Mutex::new(Vec::new()));
         let store = self.store.as_ref().ok_or("the store is not open")?;
@@ -128,27 +128,23 @@ impl World {
         if !answers.iter().map(|(number, _)| number).eq(numbers) {
             return Err(format!("sent {numbers:?}, answered {answers:?}"));
         }
+        let mut refused = Vec::new();
         for (number, outcome) in &answers {
             self.oracle.answered(*number, outcome)?;
         }
-        Ok(answers.iter().filter(|(_, outcome)| outcome.is_ok()).count())
+        refused.extend(answers.into_iter().filter_map(|(number, outcome)| Some((number, outcome.err()?))));
+        Ok(refused)
     }
 
-    /// Sends every message again that may be, and expects an acknowledgement for each.
+    /// Sends every message with a key again, and expects an acknowledgement for each.
     pub(crate) fn retry_all(&mut self) -> Result<(), String> {
-        let again: Vec<usize> =
-            (0..self.oracle.sent.len()).filter(|&number| self.oracle.may_retry(number)).collect();
-        let acknowledged = self.submit(&again)?;
-        if acknowledged == again.len() {
-            return Ok(());
-        }
-        let store = self.store()?;
-        Err(format!(
-            "{} of {} retries were refused: {:?}",
-            again.len() - acknowledged,
-            again.len(),
-            store.reader.status()
-        ))
+        let all = 0..self.oracle.sent.len();
+        let again: Vec<usize> = all.filter(|&at| self.oracle.sent[at].message.producer.is_some()).collect();
+        let mut refused = self.submit(&again)?;
+        refused.retain(|(number, error)| {
+            !matches!(error, AppendError::OutOfRange { .. }) || !self.oracle.may_be_forgotten(*number)
+        });
+        if refused.is_empty() { Ok(()) } else { Err(format!("retries were refused: {refused:?}")) }
     }
 }
 

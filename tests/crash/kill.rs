@@ -75,13 +75,19 @@ async fn nothing_acknowledged_is_lost_doubled_or_changed_by_kills() {
 fn kill_again_and_again(mut daemon: Daemon, promises: &Promises) -> Daemon {
     for cycle in 0..cycles() {
         let wanted = promises.count.load(Ordering::SeqCst) + batches_until_kill(cycle);
-        wait_until("batches to be acknowledged", || (promises.count.load(Ordering::SeqCst) >= wanted).then_some(()));
+        wait_until("batches to be acknowledged", || {
+            (promises.count.load(Ordering::SeqCst) >= wanted).then_some(())
+        });
         daemon.kill_and_restart();
         assert_eq!(get(&daemon, "/readyz").0, 200, "ready is what the ready file promised");
         // One event of the newest acknowledgement is there as soon as the daemon is.
         let address = {
             let batches = promises.batches.lock().unwrap();
-            let newest = batches.values().flatten().max_by_key(|range| (range.class.clone(), range.end_sequence)).unwrap();
+            let newest = batches
+                .values()
+                .flatten()
+                .max_by_key(|range| (range.class.clone(), range.end_sequence))
+                .unwrap();
             format!("{}@{}", newest.class, newest.end_sequence - 1)
         };
         run_with(client_command(&daemon), &["query", "--address", &address, "-o", "jsonl"], b"").with(0);
@@ -116,7 +122,8 @@ async fn check_everything(client: &Client, promises: &Promises) {
             for (at, address) in (range.first_sequence..range.end_sequence).enumerate() {
                 let position = range.positions.get(at).map_or(at, |position| *position as usize);
                 let record = found.get(&(range.class.clone(), address));
-                let record = record.unwrap_or_else(|| panic!("{}@{address} was acknowledged and is lost", range.class));
+                let record = record
+                    .unwrap_or_else(|| panic!("{}@{address} was acknowledged and is lost", range.class));
                 assert_eq!(record.event.as_ref(), events.get(position), "{}@{address}", range.class);
                 assert_eq!(record.received, range.received);
                 covered += 1;
@@ -136,7 +143,12 @@ async fn all_records(client: &Client) -> BTreeMap<(String, u64), EventRecord> {
     let mut found = BTreeMap::new();
     let mut position = String::new();
     loop {
-        let request = QueryRequest { order: Order::OldestFirst.into(), limit: 10_000, position, ..QueryRequest::default() };
+        let request = QueryRequest {
+            order: Order::OldestFirst.into(),
+            limit: 10_000,
+            position,
+            ..QueryRequest::default()
+        };
         let mut answer = client.query(request).await.unwrap();
         while let Some(record) = answer.next().await.unwrap() {
             let before = found.insert((record.class.clone(), record.sequence), record);
@@ -169,7 +181,9 @@ fn check_files(mut daemon: Daemon) {
     files_below(&daemon.data().join("logs"), &mut files);
     let segments = files.iter().filter(|path| path.extension().is_some_and(|ending| ending == "log")).count();
     assert!(segments >= 2, "{files:?}");
-    for path in files.iter().filter(|path| path.extension().is_some_and(|ending| ending != "torn" && ending != "tmp")) {
+    for path in
+        files.iter().filter(|path| path.extension().is_some_and(|ending| ending != "torn" && ending != "tmp"))
+    {
         run_alone(path.parent().unwrap(), &["inspect", path.to_str().unwrap(), "--frames", "0"]).with(0);
     }
 }

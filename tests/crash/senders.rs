@@ -87,7 +87,13 @@ pub(crate) async fn acknowledged(
         match client.append(request.clone()).await {
             Ok(answer) => return answer.into_inner().ranges,
             Err(status) => {
-                let refused = [Code::InvalidArgument, Code::AlreadyExists, Code::OutOfRange, Code::FailedPrecondition, Code::DataLoss];
+                let refused = [
+                    Code::InvalidArgument,
+                    Code::AlreadyExists,
+                    Code::OutOfRange,
+                    Code::FailedPrecondition,
+                    Code::DataLoss,
+                ];
                 assert!(!refused.contains(&status.code()), "{producer}#{sequence}: {status:?}");
                 sleep(Duration::from_millis(2)).await;
             }

@@ -49,11 +49,14 @@ fn an_interrupted_run_goes_on_and_stores_nothing_twice() {
     let folder = tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), CLASSES, &[]);
     let arguments = ["append", "--state", "progress.json", "--batch", "50"];
-    let mut child = client_command(&daemon).args(arguments).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        client_command(&daemon).args(arguments).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut lines = String::new();
     let mut count = 0;
-    let state = || -> Option<Value> { serde_json::from_str(&fs::read_to_string(folder.path().join("progress.json")).ok()?).ok() };
+    let state = || -> Option<Value> {
+        serde_json::from_str(&fs::read_to_string(folder.path().join("progress.json")).ok()?).ok()
+    };
     wait_until("progress to be saved", || {
         let begin = lines.len();
         for _ in 0..60 {

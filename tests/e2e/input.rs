@@ -30,7 +30,9 @@ pub(crate) fn append_lines(daemon: &Daemon, lines: &str) {
 
 /// The lines of a `-o jsonl` answer.
 pub(crate) fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 /// The ids of the events in a `-o jsonl` answer.

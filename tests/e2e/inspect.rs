@@ -49,7 +49,8 @@ fn every_file_checks_in_every_format() {
     let folder = tempdir().unwrap();
     let data = directory(folder.path());
     let files = files_below(&data);
-    let endings: Vec<_> = files.iter().map(|path| path.extension().unwrap_or_default().to_str().unwrap()).collect();
+    let endings: Vec<_> =
+        files.iter().map(|path| path.extension().unwrap_or_default().to_str().unwrap()).collect();
     for ending in ["log", "idx", "seal", "open", "dir", "producers"] {
         assert!(endings.contains(&ending), "{ending} is not among {files:?}");
     }
@@ -123,7 +124,12 @@ fn a_cut_segment_is_found_by_its_seal_and_by_the_next_one() {
     let content = fs::read(&log).unwrap();
     write(&log, &content[..1_024]);
     let document: Value = serde_json::from_str(&inspect(&log, &["-o", "json"]).with(1)).unwrap();
-    let failed: Vec<_> = document["checks"].as_array().unwrap().iter().filter(|check| check["holds"] == json!(false)).collect();
+    let failed: Vec<_> = document["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|check| check["holds"] == json!(false))
+        .collect();
     assert_eq!(failed.len(), 3, "root, seal and next segment: {document}");
 }
 

@@ -4,7 +4,6 @@
 use crate::daemon::Daemon;
 use crate::input::CLASSES;
 use bytes::{Buf as _, BufMut as _, Bytes};
-use tonic::codegen::http::uri::PathAndQuery;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind, MessageDescriptor, MethodDescriptor, Value};
 use prost_types::FileDescriptorProto;
@@ -12,6 +11,7 @@ use std::collections::BTreeSet;
 use tempfile::tempdir;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
@@ -20,13 +20,14 @@ macro_rules! reflection_client {
     ($module:ident) => {
         mod $module {
             use tonic::transport::Channel;
+            use tonic_reflection::pb::$module::ServerReflectionRequest;
             use tonic_reflection::pb::$module::server_reflection_client::ServerReflectionClient;
             use tonic_reflection::pb::$module::server_reflection_request::MessageRequest;
             use tonic_reflection::pb::$module::server_reflection_response::MessageResponse;
-            use tonic_reflection::pb::$module::ServerReflectionRequest;
 
             async fn ask(channel: &Channel, question: MessageRequest) -> MessageResponse {
-                let request = ServerReflectionRequest { host: String::new(), message_request: Some(question) };
+                let request =
+                    ServerReflectionRequest { host: String::new(), message_request: Some(question) };
                 let mut client = ServerReflectionClient::new(channel.clone());
                 let answers = client.server_reflection_info(tokio_stream::once(request)).await.unwrap();
                 answers.into_inner().message().await.unwrap().unwrap().message_response.unwrap()
@@ -34,7 +35,9 @@ macro_rules! reflection_client {
 
             pub(super) async fn services(channel: &Channel) -> Vec<String> {
                 match ask(channel, MessageRequest::ListServices(String::new())).await {
-                    MessageResponse::ListServicesResponse(list) => list.service.into_iter().map(|one| one.name).collect(),
+                    MessageResponse::ListServicesResponse(list) => {
+                        list.service.into_iter().map(|one| one.name).collect()
+                    }
                     other => panic!("{other:?}"),
                 }
             }
@@ -96,12 +99,18 @@ impl Decoder for DynamicDecoder {
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<DynamicMessage>, Status> {
         let bytes: Bytes = buf.copy_to_bytes(buf.remaining());
-        DynamicMessage::decode(self.0.clone(), bytes).map(Some).map_err(|error| Status::internal(error.to_string()))
+        DynamicMessage::decode(self.0.clone(), bytes)
+            .map(Some)
+            .map_err(|error| Status::internal(error.to_string()))
     }
 }
 
 /// Calls a method and takes its first answer: on the wire every call is a stream in both directions.
-async fn call(channel: &Channel, method: &MethodDescriptor, message: DynamicMessage) -> Result<DynamicMessage, Status> {
+async fn call(
+    channel: &Channel,
+    method: &MethodDescriptor,
+    message: DynamicMessage,
+) -> Result<DynamicMessage, Status> {
     let mut client = Grpc::new(channel.clone());
     client.ready().await.unwrap();
     let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
@@ -110,7 +119,9 @@ async fn call(channel: &Channel, method: &MethodDescriptor, message: DynamicMess
     let keep_open = method.is_client_streaming();
     let requests = tokio_stream::StreamExt::chain(
         tokio_stream::once(message),
-        futures_util::stream::poll_fn(move |_| if keep_open { std::task::Poll::Pending } else { std::task::Poll::Ready(None) }),
+        futures_util::stream::poll_fn(move |_| {
+            if keep_open { std::task::Poll::Pending } else { std::task::Poll::Ready(None) }
+        }),
     );
     let answers = client.streaming(Request::new(requests), path, DynamicCodec(method.output())).await?;
     answers.into_inner().message().await?.ok_or_else(|| Status::internal("no answer"))
@@ -123,7 +134,8 @@ fn request_for(descriptor: &MessageDescriptor) -> DynamicMessage {
         match (field.name(), field.kind()) {
             ("events", Kind::Message(event)) => {
                 let mut one = DynamicMessage::new(event);
-                for (name, value) in [("id", "reflected"), ("actor", "alice"), ("action", "deploy.approved")] {
+                for (name, value) in [("id", "reflected"), ("actor", "alice"), ("action", "deploy.approved")]
+                {
                     one.set_field_by_name(name, Value::String(value.to_owned()));
                 }
                 message.set_field(&field, Value::List(vec![Value::Message(one)]));
@@ -172,7 +184,8 @@ const HEALTH: &str = "grpc.health.v1.Health";
 async fn call_everything(channel: &Channel, services: &[String], pool: &DescriptorPool) -> usize {
     let mut methods = Vec::new();
     for service in services {
-        let service = pool.get_service_by_name(service).unwrap_or_else(|| panic!("{service} is not described"));
+        let service =
+            pool.get_service_by_name(service).unwrap_or_else(|| panic!("{service} is not described"));
         methods.extend(service.methods());
     }
     // What appends comes first, so that what asks has something to find.
@@ -195,7 +208,9 @@ fn check_answer(method: &MethodDescriptor, answer: &DynamicMessage) {
         "Count" => assert!(number("total") >= 2),
         "Get" => assert!(answer.has_field_by_name("record")),
         "Status" => assert_eq!(list("logs"), 1),
-        "Check" | "Watch" => assert_eq!(answer.get_field_by_name("status").unwrap().as_enum_number(), Some(1)),
+        "Check" | "Watch" => {
+            assert_eq!(answer.get_field_by_name("status").unwrap().as_enum_number(), Some(1))
+        }
         "Tail" | "Seal" | "Sweep" | "List" => {}
         other => panic!("{other} is new: say here what its answer holds"),
     }

@@ -1,12 +1,14 @@
 //! The daemon's life: where it listens, whom it refuses, how it ends.
 
-use crate::daemon::{Daemon, PROGRAM, command, wait_until};
+use crate::daemon::{Daemon, PATIENCE, PROGRAM, command, wait_until};
 use crate::http::get;
 use crate::input::{CLASSES, LINES, append_lines, event};
 use crate::program::{ended, run, run_alone};
 use piperoll_client::{Client, ClientOptions, ProducerOptions};
 use piperoll_proto::v1::{Order, QueryRequest};
 use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -33,7 +35,15 @@ fn a_second_daemon_on_a_directory_is_refused_at_once() {
     let daemon = Daemon::start(folder.path(), CLASSES, &[]);
     let begun = Instant::now();
     let second = command(folder.path())
-        .args(["serve", "--directory", "data", "--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0"])
+        .args([
+            "serve",
+            "--directory",
+            "data",
+            "--grpc-listen",
+            "127.0.0.1:0",
+            "--http-listen",
+            "127.0.0.1:0",
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -56,7 +66,14 @@ fn health_and_metrics_are_served_over_http() {
     assert_eq!(get(&daemon, "/nothing").0, 404);
     let (status, metrics) = get(&daemon, "/metrics");
     assert_eq!(status, 200);
-    for name in ["build_info", "appends_total", "acks_total", "sync_duration_seconds_count", "unsealed_segments", "tails"] {
+    for name in [
+        "build_info",
+        "appends_total",
+        "acks_total",
+        "sync_duration_seconds_count",
+        "unsealed_segments",
+        "tails",
+    ] {
         assert!(metrics.contains(&format!("piperoll_{name}")), "{name} is not in\n{metrics}");
     }
     let value = |name: &str| -> f64 {
@@ -65,6 +82,31 @@ fn health_and_metrics_are_served_over_http() {
     };
     assert!(value("sync_duration_seconds_count") >= 1.0);
     assert!(metrics.lines().all(|line| !line.contains("alice")), "no names of people in labels");
+}
+
+#[test]
+fn what_speaks_no_protocol_is_let_go() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    let grpc = daemon.grpc().trim_start_matches("http://");
+    let long = [b"GET /".as_slice(), &[b'x'; 1 << 20]].concat();
+    let noise: [&[u8]; 4] =
+        [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET / HTTP/1.1\r\n\r\n", &[0; 4_096], &long];
+    for address in [grpc, daemon.http()] {
+        for bytes in noise {
+            let mut stream = TcpStream::connect(address).unwrap();
+            // It may be closed before all of it is written: that is the answer that it should get.
+            stream.write_all(bytes).ok();
+            stream.shutdown(Shutdown::Write).ok();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let ended = stream.read_to_end(&mut Vec::new());
+            let waits =
+                ended.is_err_and(|error| matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut));
+            assert!(!waits, "the connection to {address} stays open");
+        }
+    }
+    append_lines(&daemon, LINES);
+    assert_eq!(get(&daemon, "/readyz").0, 200);
 }
 
 #[test]
@@ -171,7 +213,9 @@ async fn sigterm_keeps_everything_that_was_acknowledged() {
 fn help_shows_every_command_and_exit_code() {
     let out = Command::new(PROGRAM).arg("--help").output().unwrap();
     let help = String::from_utf8(out.stdout).unwrap();
-    for word in ["serve", "append", "query", "count", "tail", "status", "seal", "sweep", "inspect", "config", "demo"] {
+    for word in
+        ["serve", "append", "query", "count", "tail", "status", "seal", "sweep", "inspect", "config", "demo"]
+    {
         assert!(help.contains(&format!("\n  {word} ")), "{word} is not in\n{help}");
     }
     assert!(help.contains("Exit codes"), "{help}");

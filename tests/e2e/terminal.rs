@@ -13,12 +13,17 @@ fn pipes_get_no_escape_codes() {
     let folder = tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), CLASSES, &[]);
     append_lines(&daemon, LINES);
-    for arguments in [&["query"][..], &["count", "--by", "stage"], &["status"], &["query", "x ="], &["seal"], &["--help"]] {
+    for arguments in
+        [&["query"][..], &["count", "--by", "stage"], &["status"], &["query", "x ="], &["seal"], &["--help"]]
+    {
         for colour in [None, Some("1")] {
             let mut command = client_command(&daemon);
             command.envs(colour.map(|value| ("NO_COLOR", value)));
             let ended = run_with(command, arguments, b"");
-            assert!(!ended.out.contains('\u{1b}') && !ended.err.contains('\u{1b}'), "{arguments:?}: {ended:?}");
+            assert!(
+                !ended.out.contains('\u{1b}') && !ended.err.contains('\u{1b}'),
+                "{arguments:?}: {ended:?}"
+            );
         }
     }
 }
@@ -41,12 +46,19 @@ fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
     let daemon = Daemon::start(folder.path(), CLASSES, &[]);
     let mut lines = String::new();
     for number in 0..5_000 {
-        writeln!(lines, r#"{{"id":"n{number}","actor":"a","action":"b.c","reason":"{}"}}"#, "x".repeat(100)).unwrap();
+        writeln!(lines, r#"{{"id":"n{number}","actor":"a","action":"b.c","reason":"{}"}}"#, "x".repeat(100))
+            .unwrap();
     }
     append_lines(&daemon, &lines);
-    for arguments in [&["query", "-n", "5000", "-o", "jsonl"][..], &["query", "-n", "5000"], &["tail", "--from", "-1h"]] {
-        let mut child =
-            client_command(&daemon).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    for arguments in
+        [&["query", "-n", "5000", "-o", "jsonl"][..], &["query", "-n", "5000"], &["tail", "--from", "-1h"]]
+    {
+        let mut child = client_command(&daemon)
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut first = String::new();
         // Read one line and close the pipe, as `head -1` does.
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();

@@ -134,7 +134,7 @@ fn spawn(folder: &Path, grpc: &str, http: &str, arguments: &[String]) -> (Child,
     let ready_folder = tempfile::tempdir_in(folder).unwrap();
     let ready_file = ready_folder.path().join("ready.json");
     let mut child = command(folder)
-        .args(["serve", "--config", "piperoll.toml", "--directory", "data"])
+        .args(["serve", "--init", "--config", "piperoll.toml", "--directory", "data"])
         .args(["--grpc-listen", grpc, "--http-listen", http, "--ready-file"])
         .arg(&ready_file)
         .args(arguments)

@@ -37,7 +37,7 @@ pub struct ProducerOptions {
     pub batch_events_max: usize,
     /// Most bytes of events in a batch; the daemon takes up to 8 MiB.
     pub batch_bytes_max: usize,
-    /// How long a batch waits to become full.
+    /// How long a batch waits to become full; at most a day.
     pub linger: Duration,
     /// Batches on their way at one time.
     pub in_flight_max: usize,

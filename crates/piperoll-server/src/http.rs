@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use piperoll_store::LogStatus;
+use piperoll_store::Refusing;
 use std::sync::Arc;
 
 /// What Prometheus expects of the `OpenMetrics` text form.
@@ -39,14 +39,7 @@ async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
     if daemon.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    match daemon.logs().await {
-        Ok(logs) => {
-            let refusing = |log: LogStatus| {
-                log.refusal.map(|reason| format!("{}/{} takes no appends: {reason}\n", log.tenant, log.class))
-            };
-            let lines: String = logs.into_iter().filter_map(refusing).collect();
-            format!("ready\n{lines}").into_response()
-        }
-        Err(refusal) => (StatusCode::SERVICE_UNAVAILABLE, format!("{refusal}\n")).into_response(),
-    }
+    let refusing = daemon.reader.refusing();
+    let line = |log: &Refusing| format!("{}/{} takes no appends: {}\n", log.tenant, log.class, log.reason);
+    format!("ready\n{}", refusing.iter().map(line).collect::<String>()).into_response()
 }

@@ -33,10 +33,7 @@ pub(crate) async fn sweep(daemon: Arc<Daemon>, interval: Duration) {
 /// `EventService` is healthy while every log takes appends; everything is unhealthy once the daemon ends.
 pub(crate) async fn health(daemon: Arc<Daemon>, switch: HealthSwitch) {
     loop {
-        match daemon.logs().await {
-            Ok(logs) => switch.events(logs.iter().all(|log| log.refusal.is_none())).await,
-            Err(refusal) => tracing::error!(error = %refusal, "the logs' state cannot be told"),
-        }
+        switch.events(daemon.reader.refusing().is_empty()).await;
         tokio::select! {
             () = daemon.stopping.cancelled() => return switch.all_down().await,
             () = sleep(HEALTH_INTERVAL) => {}

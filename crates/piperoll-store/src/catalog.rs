@@ -120,6 +120,16 @@ impl<D: Disk> Log<D> {
         });
     }
 
+    /// Puts a segment that is missing where it should be.
+    pub(crate) fn insert(&self, segment: &Arc<Segment<D>>) {
+        self.segments.rcu(|segments| {
+            let mut segments = Vec::clone(segments);
+            segments.push(Arc::clone(segment));
+            segments.sort_by_key(|segment| segment.first());
+            segments
+        });
+    }
+
     /// Takes a dropped segment out of the list.
     pub(crate) fn remove(&self, first: Sequence) {
         self.segments.rcu(|segments| {

@@ -154,8 +154,8 @@ impl<D: Disk> Keeper<D> {
         outcomes
     }
 
-    /// Rolls and seals: all logs, or those of a tenant, or of a class. Answers what was sealed by this call;
-    /// segments that were full before are sealed too. A log that takes no appends is passed over, unless it
+    /// Rolls and seals: all logs, or those of a tenant, or of a class. Answers what was not sealed before this
+    /// call; segments that were full before are sealed too. A log that takes no appends is passed over, unless it
     /// was asked for by tenant and class.
     pub fn seal_now(
         &self,
@@ -171,12 +171,17 @@ impl<D: Disk> Keeper<D> {
             if is_shut && (tenant.is_none() || class.is_none()) {
                 continue;
             }
+            // Before the roll: the sealer's own thread may seal what is rolled before this one comes to it.
+            let mut waiting = log.snapshot().as_ref().clone();
+            waiting.retain(|segment| segment.unsealed().is_some() && segment.end() > segment.first());
             self.roll(log);
             if let Some(trouble) = log.trouble_kind().filter(|_| is_shut || log.has_active_frames()) {
                 return Err(SealError::new(log, &trouble.reason()));
             }
-            for segment in log.snapshot().iter() {
-                sealed.extend(self.core.seal(log, segment)?);
+            for segment in waiting {
+                self.core.seal(log, &segment)?;
+                let seal = segment.seal().map_err(|error| SealError::new(log, &error))?;
+                sealed.extend(seal.map(|seal| SealedSegment::new(log.home(), &seal)));
             }
         }
         Ok(sealed)
@@ -186,9 +191,7 @@ impl<D: Disk> Keeper<D> {
     /// history. A log with a gap serves the rest, and takes no appends.
     pub fn check_history(&self) {
         for log in self.core.catalog.all_logs() {
-            if let Some(reason) = gap(&log) {
-                log.refuse(Trouble::ReadOnly(reason));
-            }
+            check_history(&log);
         }
     }
 
@@ -204,24 +207,23 @@ fn active<D: Disk>(log: &Log<D>) -> Option<Arc<OpenSegment>> {
     log.active().and_then(|segment| segment.unsealed())
 }
 
-/// Why the sealed segments of a log do not follow each other.
-fn gap<D: Disk>(log: &Log<D>) -> Option<String> {
+fn check_history<D: Disk>(log: &Log<D>) {
     let segments = log.snapshot();
     for (segment, next) in segments.iter().zip(segments.iter().skip(1)) {
         match segment.seal() {
-            Ok(Some(seal)) if seal.head.end != next.first() => {
-                return Some(format!(
-                    "sequences {} to {} of {} are missing, without a receipt",
-                    seal.head.end,
-                    next.first(),
-                    log.home().dir.display()
-                ));
+            Ok(Some(seal)) if seal.head.end < next.first() => {
+                let (first, end) = (seal.head.end, next.first());
+                let dir = log.home().dir.display();
+                let reason = format!("sequences {first} to {end} of {dir} are missing, without a receipt");
+                let missing = Segment::unreadable(log.home(), first, end, reason.clone());
+                segment.ends_at(first);
+                log.insert(&Arc::new(missing));
+                log.refuse(Trouble::ReadOnly(reason));
             }
             Ok(_) | Err(PinError::Dropped) => {}
-            Err(error) => return Some(error.to_string()),
+            Err(error) => log.refuse(Trouble::ReadOnly(error.to_string())),
         }
     }
-    None
 }
 
 impl<D: Disk> Log<D> {

@@ -1,6 +1,7 @@
 //! A segment as readers and keepers see it: active, closed, sealed, dropped; and how it is pinned.
 
 use crate::disk::{Disk, DiskFile, Open};
+use crate::durable::FileKind;
 use crate::follow::{ActiveColumns, RunningHash};
 use crate::mapping::Mapping;
 use crate::seal;
@@ -72,6 +73,8 @@ pub(crate) enum SegmentState {
     Closed,
     /// Has its seal.
     Sealed,
+    /// Its file is missing or damaged from the start.
+    Unreadable,
     /// Gone, by retention.
     Dropped,
 }
@@ -209,6 +212,8 @@ enum Body {
     Open(Arc<OpenSegment>),
     /// Opened when it is first read, so that a start reads no history.
     Sealed(Option<Arc<SealedBody>>),
+    /// Nothing of it can be read, and why: whoever asks for it must not get an answer that looks whole.
+    Unreadable(String),
     Dropped,
 }
 
@@ -237,6 +242,12 @@ impl<D: Disk> Segment<D> {
         Self { home: Arc::clone(home), first, end: RwLock::new(end), seal: Mutex::new(None), body }
     }
 
+    /// A segment that should be there and cannot be read.
+    pub(crate) fn unreadable(home: &Arc<Home<D>>, first: Sequence, end: Sequence, reason: String) -> Self {
+        let body = Mutex::new(Body::Unreadable(reason));
+        Self { home: Arc::clone(home), first, end: RwLock::new(end), seal: Mutex::new(None), body }
+    }
+
     /// Its first sequence.
     pub(crate) fn first(&self) -> Sequence {
         self.first
@@ -246,7 +257,7 @@ impl<D: Disk> Segment<D> {
     pub(crate) fn end(&self) -> Sequence {
         match &*self.body.lock() {
             Body::Open(open) => open.reach().end,
-            Body::Sealed(_) | Body::Dropped => *self.end.read(),
+            Body::Sealed(_) | Body::Unreadable(_) | Body::Dropped => *self.end.read(),
         }
     }
 
@@ -256,6 +267,7 @@ impl<D: Disk> Segment<D> {
             Body::Open(open) if open.closed().is_none() => SegmentState::Active,
             Body::Open(_) => SegmentState::Closed,
             Body::Sealed(_) => SegmentState::Sealed,
+            Body::Unreadable(_) => SegmentState::Unreadable,
             Body::Dropped => SegmentState::Dropped,
         }
     }
@@ -265,7 +277,7 @@ impl<D: Disk> Segment<D> {
         match &*self.body.lock() {
             Body::Open(open) => open.reach().received,
             Body::Sealed(_) => (*self.seal.lock()).map(|seal| (seal.earliest_received, seal.latest_received)),
-            Body::Dropped => None,
+            Body::Unreadable(_) | Body::Dropped => None,
         }
     }
 
@@ -274,7 +286,7 @@ impl<D: Disk> Segment<D> {
         match &*self.body.lock() {
             Body::Open(open) => Some(open.reach().length),
             Body::Sealed(_) => (*self.seal.lock()).map(|seal| Offset(seal.length)),
-            Body::Dropped => None,
+            Body::Unreadable(_) | Body::Dropped => None,
         }
     }
 
@@ -282,7 +294,7 @@ impl<D: Disk> Segment<D> {
     pub(crate) fn unsealed(&self) -> Option<Arc<OpenSegment>> {
         match &*self.body.lock() {
             Body::Open(open) => Some(Arc::clone(open)),
-            Body::Sealed(_) | Body::Dropped => None,
+            Body::Sealed(_) | Body::Unreadable(_) | Body::Dropped => None,
         }
     }
 
@@ -304,9 +316,19 @@ impl<D: Disk> Segment<D> {
         match &*body {
             Body::Open(_) => Ok(None),
             Body::Dropped => Err(PinError::Dropped),
+            Body::Unreadable(reason) => {
+                let path = FileKind::Log.path(&self.home.dir, self.first);
+                Err(PinError::damaged(&path, Offset(0), reason))
+            }
             Body::Sealed(Some(sealed)) => Ok(Some(Arc::clone(sealed))),
             Body::Sealed(None) => {
                 let sealed = Arc::new(seal::load(&self.home, self.first)?);
+                let (end, expected) = (sealed.seal.head.end, *self.end.read());
+                if end != expected {
+                    let reason =
+                        format!("sequences {end} to {expected} behind it are missing, without a receipt");
+                    return Err(PinError::damaged(sealed.log.path(), sealed.log.length, reason));
+                }
                 *self.seal.lock() = Some(sealed.seal);
                 *body = Body::Sealed(Some(Arc::clone(&sealed)));
                 Ok(Some(sealed))
@@ -320,6 +342,11 @@ impl<D: Disk> Segment<D> {
         *self.end.write() = seal.head.end;
         *self.seal.lock() = Some(seal);
         *body = Body::Sealed(None);
+    }
+
+    /// Takes its own word for its end, where a segment behind it turned out to be missing.
+    pub(crate) fn ends_at(&self, end: Sequence) {
+        *self.end.write() = end;
     }
 
     /// Moves on to dropped; whoever pinned it before goes on reading.

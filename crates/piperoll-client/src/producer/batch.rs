@@ -16,6 +16,9 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+/// Longest wait of a batch, which keeps the clock's arithmetic within its range.
+const LINGER_MAX: Duration = Duration::from_hours(24);
+
 /// Tag of `events` in the request: field 1, length-delimited.
 const EVENTS_TAG: u8 = 0x0A;
 /// Tag and length of the longest event.
@@ -61,7 +64,7 @@ impl Collector {
         Self {
             batch_events_max: options.batch_events_max,
             batch_bytes_max: options.batch_bytes_max,
-            linger: options.linger,
+            linger: options.linger.min(LINGER_MAX),
             state: Mutex::default(),
             work: Notify::new(),
             room: Notify::new(),

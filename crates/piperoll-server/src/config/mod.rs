@@ -154,7 +154,7 @@ impl Default for ServerConfig {
 impl Default for StorageConfig {
     fn default() -> Self {
         Self {
-            directory: PathBuf::from("data"),
+            directory: PathBuf::from("piperoll-data"),
             segment_bytes_max: Size(64 << 20),
             segment_age_max: Span::of_ms(86_400_000),
             queue_bytes_max: Size(32 << 20),

@@ -25,7 +25,7 @@ pub use error::ReadError;
 pub use pinned::Record;
 pub use position::{Order, POSITION_TEXT_BYTES_MAX, Position, PositionError};
 pub use query::{Page, Query};
-pub use status::LogStatus;
+pub use status::{LogStatus, Refusing};
 pub use tally::{GROUP_VALUE_BYTES_MAX, GROUPS_MAX};
 
 use crate::{core::Core, disk::Disk};

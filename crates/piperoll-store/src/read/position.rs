@@ -113,7 +113,7 @@ impl Position {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Reads a token; whether it fits a question is [`Position::fits`].
+    /// Reads a token; whether it fits a question shows when one is asked with it.
     pub fn decode(text: &str) -> Result<Self, PositionError> {
         if text.len() > POSITION_TEXT_BYTES_MAX {
             return Err(PositionError::Malformed("it is too long"));

@@ -36,8 +36,29 @@ pub struct LogStatus {
     pub unreadable: Option<String>,
 }
 
+/// A log that takes no appends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusing {
+    /// The tenant.
+    pub tenant: Name,
+    /// The retention class.
+    pub class: Name,
+    /// Why.
+    pub reason: String,
+}
+
 impl<D: Disk> Reader<D> {
-    /// The state of every log, ascending by tenant and class.
+    /// The logs that take no appends, each with the reason. Cheap: it looks at no segment.
+    pub fn refusing(&self) -> Vec<Refusing> {
+        let logs = self.core.catalog.all_logs();
+        let refusing = |log: &std::sync::Arc<Log<D>>| {
+            let (tenant, class) = (log.tenant().clone(), log.class().clone());
+            log.trouble().map(|reason| Refusing { tenant, class, reason })
+        };
+        logs.iter().filter_map(refusing).collect()
+    }
+
+    /// The state of every log, ascending by tenant and class. After a start it reads the seals, once.
     pub fn status(&self) -> Vec<LogStatus> {
         self.core.catalog.all_logs().iter().map(|log| status_of(log)).collect()
     }
@@ -72,13 +93,15 @@ fn status_of<D: Disk>(log: &Log<D>) -> LogStatus {
     }
 }
 
-/// Opens a segment that nobody has opened yet, once: its seal tells its length.
+/// Reads the seal of a segment that nobody has asked about yet, once.
 fn length_of<D: Disk>(segment: &Segment<D>) -> Result<u64, PinError> {
-    match segment.length() {
-        Some(length) => Ok(length.0),
-        None => match segment.pin() {
-            Err(PinError::Dropped) => Ok(0),
-            pinned => pinned.map(|pinned| pinned.log.length().0),
-        },
+    if let Some(length) = segment.length() {
+        return Ok(length.0);
     }
+    let length = match segment.seal() {
+        Ok(Some(seal)) => Ok(seal.length),
+        Ok(None) => segment.pin().map(|pinned| pinned.log.length().0),
+        Err(error) => Err(error),
+    };
+    if matches!(length, Err(PinError::Dropped)) { Ok(0) } else { length }
 }

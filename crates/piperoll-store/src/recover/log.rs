@@ -14,6 +14,8 @@ use piperoll_format::entry::{ENTRY_BYTES_MAX, Entry, EntryFile};
 use piperoll_format::limits::SEGMENT_HEADER_BYTES;
 use piperoll_format::segment::{Previous, SegmentError, SegmentHeader};
 use piperoll_format::units::{LogId, Offset, Sequence};
+use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +29,14 @@ struct Found<D: Disk> {
     reason: Option<String>,
 }
 
+impl<D: Disk> Found<D> {
+    /// Notes that a segment cannot be read: the log is read-only.
+    fn unreadable(&mut self, home: &Arc<Home<D>>, first: Sequence, end: Sequence, reason: &str) {
+        self.segments.push(Arc::new(Segment::unreadable(home, first, end, reason.to_owned())));
+        self.reason.get_or_insert_with(|| reason.to_owned());
+    }
+}
+
 impl<D: Disk> Recovery<'_, D> {
     /// Opens the log of `home`; `None` where a crash left nothing but a directory.
     pub(super) fn log(&mut self, home: &Arc<Home<D>>) -> Result<Option<Log<D>>, OpenError> {
@@ -35,38 +45,45 @@ impl<D: Disk> Recovery<'_, D> {
         let mut firsts = files.logs();
         let mut found = Found { segments: Vec::new(), reason: None };
         let Some(last) = firsts.pop() else { return self.log_without_segments(home, &files, dropped) };
-        found.reason = gap_before(firsts.first().copied().unwrap_or(last), dropped);
+        self.remove_unborn(home, &files, last)?;
+        let mut missing = missing_by_name(&files, dropped, last);
         if files.has(last, FileKind::Seal) {
             // A segment is sealed after the next one was begun.
             firsts.push(last);
             let reason = format!("the segment behind {} is missing", name(home, last));
-            self.older(home, &files, &firsts, None, &mut found)?;
-            return Ok(Some(self.shut(home, found, reason)));
+            self.older(home, &files, &with(firsts, missing), None, &mut found)?;
+            let first = crate::seal::read(home, last).map_or(last.plus(1), |seal| seal.head.end);
+            found.unreadable(home, first, first.plus(1), &reason);
+            return Ok(Some(self.shut(home, found)));
         }
         let end = match self.last(home, &files, last)? {
             LastSegment::Header(reason) => {
-                self.older(home, &files, &firsts, None, &mut found)?;
-                return Ok(Some(self.shut(home, found, reason)));
+                let end = self.marked_end(home, &files, last)?;
+                self.older(home, &files, &with(firsts, missing), Some((last, None)), &mut found)?;
+                found.unreadable(home, last, end, &reason);
+                return Ok(Some(self.shut(home, found)));
             }
             LastSegment::Walked(end) => *end,
         };
         let header = &end.active.open.header;
-        found.reason = found.reason.or(missing_before(home, header, firsts.last().copied(), dropped));
-        let next = (last, header.previous, header.log_id);
+        let before = header.previous.map(|previous| previous.first);
+        // The one before is there, or dropped, or missing.
+        missing.extend(before.filter(|first| !files.has(*first, FileKind::Log) && Some(last) != dropped));
         self.settle_sealed(&files, header.log_id);
-        self.older(home, &files, &firsts, Some(next), &mut found)?;
+        self.older(home, &files, &with(firsts, missing), Some((last, header.previous)), &mut found)?;
         found.segments.push(Arc::new(Segment::of_open(home, Arc::clone(&end.active.open))));
         self.report.segments += found.segments.len();
-        if let Some(reason) = found.reason.take().or(end.reason) {
-            return Ok(Some(self.shut(home, found, reason)));
+        found.reason = found.reason.or(end.reason);
+        if found.reason.is_some() {
+            return Ok(Some(self.shut(home, found)));
         }
         let writer = Writer::Ready(Box::new(end.active));
         Ok(Some(Log::new(Arc::clone(home), found.segments, writer, None)))
     }
 
     /// A log that serves what it has and takes nothing more.
-    fn shut(&mut self, home: &Arc<Home<D>>, found: Found<D>, reason: String) -> Log<D> {
-        let reason = found.reason.unwrap_or(reason);
+    fn shut(&mut self, home: &Arc<Home<D>>, found: Found<D>) -> Log<D> {
+        let reason = found.reason.unwrap_or_default();
         let (tenant, class) = (home.tenant.clone(), home.class.clone());
         self.report.read_only.push(ReadOnlyLog { tenant, class, reason: reason.clone() });
         Log::new(Arc::clone(home), found.segments, Writer::Shut, Some(Trouble::ReadOnly(reason)))
@@ -79,18 +96,16 @@ impl<D: Disk> Recovery<'_, D> {
         dropped: Option<Sequence>,
     ) -> Result<Option<Log<D>>, OpenError> {
         if dropped.is_some() || files.with(FileKind::Seal).next().is_some() {
-            let found = Found { segments: Vec::new(), reason: None };
             let reason = format!("all segments of {} are missing", home.dir.display());
-            return Ok(Some(self.shut(home, found, reason)));
+            let mut found = Found { segments: Vec::new(), reason: None };
+            let first = dropped.unwrap_or_default();
+            found.unreadable(home, first, first.plus(1), &reason);
+            return Ok(Some(self.shut(home, found)));
         }
         if !files.log_open {
             return Ok(None);
         }
-        let bytes = read_entry(&*home.disk, &home.dir.join(LOG_OPEN))?;
-        let log_id = match EntryFile::decode(&bytes).map(|file| file.entry) {
-            Ok(Entry::Open(open)) => Some(open.head.log_id),
-            _ => None,
-        };
+        let log_id = log_id(home)?;
         // Without one that can be read, the first append makes another: nothing bears the old id.
         Ok(log_id.map(|id| Log::new(Arc::clone(home), Vec::new(), Writer::Unborn(Some(id)), None)))
     }
@@ -129,27 +144,29 @@ impl<D: Disk> Recovery<'_, D> {
         home: &Arc<Home<D>>,
         files: &LogFiles,
         firsts: &[Sequence],
-        last: Option<(Sequence, Option<Previous>, LogId)>,
+        last: Option<(Sequence, Option<Previous>)>,
         found: &mut Found<D>,
     ) -> Result<(), OpenError> {
         for (at, &first) in firsts.iter().enumerate() {
             let next = firsts.get(at + 1).copied();
+            let end = next.or(last.map(|(first, _)| first)).unwrap_or(first.plus(1));
+            if !files.has(first, FileKind::Log) {
+                let reason = format!("{} is missing, without a receipt", name(home, first));
+                found.unreadable(home, first, end, &reason);
+                continue;
+            }
             if files.has(first, FileKind::Seal) {
-                let end = next.or(last.map(|(first, ..)| first)).unwrap_or(first);
                 found.segments.push(Arc::new(Segment::sealed(home, first, end)));
                 continue;
             }
             let previous = match (next, last) {
-                (Some(next), _) => read_header(home, next)?.ok().and_then(|header| header.previous),
-                (None, Some((_, previous, _))) => previous,
-                (None, None) => None,
+                (Some(next), _) if files.has(next, FileKind::Log) => {
+                    read_header(home, next)?.ok().and_then(|header| header.previous)
+                }
+                (None, Some((_, previous))) => previous,
+                _ => None,
             };
-            let (segment, reason) = self.closed(home, first, previous)?;
-            if let Some(segment) = segment {
-                self.report.unsealed += 1;
-                found.segments.push(Arc::new(segment));
-            }
-            found.reason = found.reason.take().or(reason);
+            self.closed(home, first..end, previous, found)?;
         }
         Ok(())
     }
@@ -159,13 +176,18 @@ impl<D: Disk> Recovery<'_, D> {
     fn closed(
         &mut self,
         home: &Arc<Home<D>>,
-        first: Sequence,
+        sequences: Range<Sequence>,
         previous: Option<Previous>,
-    ) -> Result<(Option<Segment<D>>, Option<String>), OpenError> {
+        found: &mut Found<D>,
+    ) -> Result<(), OpenError> {
+        let first = sequences.start;
         let path = FileKind::Log.path(&home.dir, first);
         let header = match read_header(home, first)? {
             Ok(header) => header,
-            Err(reason) => return Ok((None, Some(reason))),
+            Err(reason) => {
+                found.unreadable(home, first, sequences.end, &reason);
+                return Ok(());
+            }
         };
         let file = home.disk.open(&path, Open::Read).map_err(OpenError::io(&path))?;
         let length = file.length().map_err(OpenError::io(&path))?;
@@ -175,19 +197,36 @@ impl<D: Disk> Recovery<'_, D> {
         let is_whole = closed.is_some_and(|closed| walked.is_whole(length) && closed.length.0 == length);
         let key = (header.log_id, first);
         let open = walked.open(&path, &file, header, is_whole)?;
-        let mut reason = None;
         if let Some(closed) = closed.filter(|_| is_whole) {
             self.settled.insert(key);
             open.close(closed);
         } else {
             let expected = closed.map_or("an unknown number of".to_owned(), |it| it.length.to_string());
-            reason = Some(format!(
+            found.reason.get_or_insert(format!(
                 "{} should have {expected} bytes of whole frames, found {} of {length}; restore it from a copy",
                 path.display(),
                 walked.verdict.end
             ));
         }
-        Ok((Some(Segment::of_open(home, Arc::new(open))), reason))
+        self.report.unsealed += 1;
+        found.segments.push(Arc::new(Segment::of_open(home, Arc::new(open))));
+        Ok(())
+    }
+
+    /// Removes what a roll wrote before the segment that it did not get to.
+    fn remove_unborn(&self, home: &Home<D>, files: &LogFiles, last: Sequence) -> Result<(), OpenError> {
+        for first in files.with(FileKind::Producers).filter(|first| *first > last) {
+            let path = FileKind::Producers.path(&home.dir, first);
+            self.disk.unlink(&path).map_err(OpenError::io(&path))?;
+        }
+        Ok(())
+    }
+
+    /// Where a segment ends at least, by its last mark: its own header cannot be read.
+    fn marked_end(&self, home: &Home<D>, files: &LogFiles, first: Sequence) -> Result<Sequence, OpenError> {
+        let log_id = if files.log_open { log_id(home)? } else { None };
+        let mark = log_id.and_then(|log_id| self.marks.get(&(log_id, first)));
+        Ok(mark.map_or(first, |mark| mark.head.end).max(first.plus(1)))
     }
 
     /// Marks of sealed segments need no carrying on.
@@ -197,25 +236,28 @@ impl<D: Disk> Recovery<'_, D> {
     }
 }
 
-/// Why the segment before the last one is not the one that it names.
-fn missing_before<D: Disk>(
-    home: &Home<D>,
-    header: &SegmentHeader,
-    before: Option<Sequence>,
-    dropped: Option<Sequence>,
-) -> Option<String> {
-    let expected = header.previous.map(|previous| previous.first);
-    if expected == before || (before.is_none() && dropped == Some(header.first)) {
-        return None;
-    }
-    let expected = expected.map_or("none".to_owned(), |first| name(home, first));
-    let own = name(home, header.first);
-    Some(format!("the segment before {own} should be {expected}, which is missing"))
+/// Segments that other names speak of, and whose `.log` is gone without a receipt; and the one that the log
+/// should begin with.
+fn missing_by_name(files: &LogFiles, dropped: Option<Sequence>, last: Sequence) -> Vec<Sequence> {
+    let begin = dropped.unwrap_or_default();
+    // Not `.producers`: a roll that a crash interrupted leaves one.
+    let kinds = [FileKind::Seal, FileKind::Index];
+    let named = kinds.into_iter().flat_map(|kind| files.with(kind));
+    let named = named.filter(|first| (begin..last).contains(first)).chain([begin]);
+    named.filter(|first| *first <= last && !files.has(*first, FileKind::Log)).collect()
 }
 
-fn gap_before(first: Sequence, dropped: Option<Sequence>) -> Option<String> {
-    let expected = dropped.unwrap_or(Sequence(0));
-    (first != expected).then(|| format!("sequences {expected} to {first} are missing, without a receipt"))
+/// Both lists as one, ascending, each once.
+fn with(firsts: Vec<Sequence>, missing: Vec<Sequence>) -> Vec<Sequence> {
+    firsts.into_iter().chain(missing).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The id in a log's `log.open`, where it can be read.
+fn log_id<D: Disk>(home: &Home<D>) -> Result<Option<LogId>, OpenError> {
+    match EntryFile::decode(&read_entry(&*home.disk, &home.dir.join(LOG_OPEN))?).map(|file| file.entry) {
+        Ok(Entry::Open(open)) => Ok(Some(open.head.log_id)),
+        _ => Ok(None),
+    }
 }
 
 fn name<D: Disk>(home: &Home<D>, first: Sequence) -> String {

@@ -59,7 +59,9 @@ pub enum OpenError {
 fn in_use(holder: Option<&(u32, UnixNanos)>) -> String {
     match holder {
         Some((process, since)) => {
-            format!("in use by pid {process} since {} s of Unix time", since.0.div_euclid(1_000_000_000))
+            let time = jiff::Timestamp::from_nanosecond(since.0.into());
+            let since = time.map(|time| format!(" since {time:.0}")).unwrap_or_default();
+            format!("in use by pid {process}{since}")
         }
         None => "in use by another process".to_owned(),
     }

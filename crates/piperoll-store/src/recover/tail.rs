@@ -129,8 +129,17 @@ impl<D: Disk> Recovery<'_, D> {
         self.remember_producers(home, files, &header, &mut walked.heard)?;
         let open = Arc::new(walked.open(&path, &file, header, is_healthy)?);
         let (heard, bytes) = (walked.heard, GroupBytes::default());
-        let active =
-            ActiveWriter { file, open, allocated, step: 0, dirty: false, is_rolling: false, last_received, heard, bytes };
+        let active = ActiveWriter {
+            file,
+            open,
+            allocated,
+            step: 0,
+            dirty: false,
+            is_rolling: false,
+            last_received,
+            heard,
+            bytes,
+        };
         Ok(LastSegment::Walked(Box::new(LogEnd { active, reason })))
     }
 

@@ -72,7 +72,9 @@ pub(crate) fn find<D: Disk>(
     let may_be_gone = |class: &Name| floors.iter().any(|(own, floor)| own == class && *floor >= key.sequence);
     match &known {
         // A part that is not there may have been, in a segment that is too old or dropped.
-        Known::Stored { routes, .. } if routes.iter().any(|route| may_be_gone(&route.class)) => Ok(Known::Old),
+        Known::Stored { routes, .. } if routes.iter().any(|route| may_be_gone(&route.class)) => {
+            Ok(Known::Old)
+        }
         _ => Ok(known),
     }
 }

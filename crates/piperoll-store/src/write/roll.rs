@@ -21,12 +21,21 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Producers that were silent for more than the window are remembered for so many of them,
+const SILENT_WINDOWS_MAX: u64 = 30;
+/// and only while a log has no more producers than this.
+const SILENT_PRODUCERS_MAX: usize = 50_000;
+
 /// The file that says that a log was made.
 pub(crate) const LOG_OPEN: &str = "log.open";
 
 impl<D: Disk> Core<D> {
     /// Makes the directories of a log, its `log.open` and its first segment.
-    pub(crate) fn give_birth(&self, log: &Log<D>, log_id: Option<LogId>) -> Result<ActiveWriter<D>, Trouble> {
+    pub(crate) fn give_birth(
+        &self,
+        log: &Log<D>,
+        log_id: &mut Option<LogId>,
+    ) -> Result<ActiveWriter<D>, Trouble> {
         let home = log.home();
         let what = |error: io::Error| trouble(&format!("cannot make {}", home.dir.display()), &error);
         let logs = Path::new(LOGS_DIR);
@@ -34,9 +43,10 @@ impl<D: Disk> Core<D> {
         ensure_dir(&*self.disk, logs, &tenant).map_err(what)?;
         ensure_dir(&*self.disk, &tenant, &home.dir).map_err(what)?;
         let now = self.now();
-        let log_id = match log_id {
-            Some(log_id) => log_id,
-            None => self.write_log_open(home, LogId(self.random()), now).map_err(what)?,
+        let log_id = match *log_id {
+            Some(known) => known,
+            // What follows may fail and be tried again: the log keeps the id that it has now.
+            None => *log_id.insert(self.write_log_open(home, LogId(self.random()), now).map_err(what)?),
         };
         let header = self.header(home, log_id, Sequence(0), now, None);
         let active = self.begin_segment(home, header, HashMap::new())?;
@@ -95,7 +105,17 @@ impl<D: Disk> Core<D> {
         let open = Arc::new(OpenSegment::new(header, path.clone(), map, reach, columns, true));
         let allocated = SEGMENT_HEADER_BYTES;
         let bytes = GroupBytes::default();
-        Ok(ActiveWriter { file, open, allocated, step: 0, dirty: false, is_rolling: false, last_received, heard, bytes })
+        Ok(ActiveWriter {
+            file,
+            open,
+            allocated,
+            step: 0,
+            dirty: false,
+            is_rolling: false,
+            last_received,
+            heard,
+            bytes,
+        })
     }
 
     /// Ends the active segment and begins the next one. Nothing happens to one without a frame.
@@ -104,15 +124,16 @@ impl<D: Disk> Core<D> {
         if active.is_empty() {
             return Ok(());
         }
-        active.trim()?;
-        active.is_rolling = true;
+        if !active.is_rolling {
+            active.trim()?;
+            active.is_rolling = true;
+        }
         let (reach, root) = active.open.root().map_err(|error| Trouble::ReadOnly(error.to_string()))?;
         // Another daemon on a copy or a second mount would make the same sequences again (R27).
         self.identity.check(&*self.disk).map_err(Trouble::Stopped)?;
         let home = log.home();
         let created = active.last_received.max(self.now());
-        let since = UnixNanos(created.0.saturating_sub_unsigned(self.options.producer_window_ns));
-        active.heard.retain(|_, heard| heard.received >= since);
+        let since = forget(&mut active.heard, created, self.options.producer_window_ns);
         self.producers(log.tenant()).forget(since);
         self.write_producers(home, reach.end, &active.heard)?;
         let old = &active.open.header;
@@ -128,7 +149,8 @@ impl<D: Disk> Core<D> {
         Ok(())
     }
 
-    /// Writes what the log remembers of its producers; the sync of the directory comes with the segment.
+    /// Writes what the log remembers of its producers, durably before the segment has its name: once the
+    /// segments before are dropped, nothing else knows.
     fn write_producers(
         &self,
         home: &Home<D>,
@@ -149,17 +171,29 @@ impl<D: Disk> Core<D> {
         states.sort_by(|a, b| (&a.principal, a.id).cmp(&(&b.principal, b.id)));
         let path = FileKind::Producers.path(&home.dir, first);
         let written = write_new(&*self.disk, &path, &[&encode_producers(&states)], false);
+        let written = written.and_then(|()| self.disk.sync_dir(&home.dir));
         written.map_err(|error| trouble(&format!("cannot write {}", path.display()), &error))
     }
 }
 
+/// Forgets producers that were silent for long, and tells since when the others were not. Those silent for
+/// more than the window stay while they are few: a retry of theirs is then refused, and not stored twice.
+fn forget(heard: &mut HashMap<ProducerName, Heard>, now: UnixNanos, window_ns: u64) -> UnixNanos {
+    let before = |windows: u64| UnixNanos(now.0.saturating_sub_unsigned(window_ns.saturating_mul(windows)));
+    let long = before(SILENT_WINDOWS_MAX);
+    heard.retain(|_, heard| heard.received >= long);
+    if heard.len() <= SILENT_PRODUCERS_MAX {
+        return long;
+    }
+    heard.retain(|_, heard| heard.received >= before(1));
+    before(1)
+}
+
 impl<D: Disk> ActiveWriter<D> {
-    /// Cuts the file to its last frame and syncs it.
+    /// Cuts the file to its last frame and syncs it. Its length is not asked: a full disk may have made it
+    /// longer than was told.
     pub(crate) fn trim(&mut self) -> Result<(), Trouble> {
         let length = self.open.reach().length.0;
-        if self.allocated == length && !self.dirty {
-            return Ok(());
-        }
         let cut = self.file.truncate(length).and_then(|()| self.file.sync_data());
         cut.map_err(|error| {
             Trouble::Stopped(format!("cannot cut {} to its end at {length}: {error}", self.name()))

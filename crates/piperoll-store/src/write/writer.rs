@@ -153,7 +153,7 @@ impl<D: Disk> Core<D> {
     /// The active segment, made if there is none yet.
     fn ready<'a>(&self, log: &Log<D>, writer: &'a mut Writer<D>) -> Result<&'a mut ActiveWriter<D>, Trouble> {
         if let Writer::Unborn(log_id) = writer {
-            *writer = Writer::Ready(Box::new(self.give_birth(log, *log_id)?));
+            *writer = Writer::Ready(Box::new(self.give_birth(log, log_id)?));
         }
         match writer {
             Writer::Ready(active) => Ok(active),

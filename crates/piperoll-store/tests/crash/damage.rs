@@ -5,6 +5,7 @@ use piperoll_store::disk::{Disk as _, EntryKind};
 use piperoll_store::sim::{Crash, Random, SimDisk};
 use std::path::{Path, PathBuf};
 
+use crate::message::CLASSES;
 use crate::oracle::Content;
 use crate::script::{Step, tour};
 use crate::setting;
@@ -44,26 +45,37 @@ fn files(disk: &SimDisk, dir: &Path) -> Vec<PathBuf> {
 enum Outcome {
     /// Everything is there.
     Whole,
-    /// The start or the read said that it is damaged.
-    Refused,
+    /// The start or the read said what is damaged, or the log that misses something does.
+    Told,
 }
 
 fn outcome(world: &World, content: &Content, disk: SimDisk) -> Result<Outcome, String> {
     let mut world = world.after(disk);
     if world.open().is_err() {
-        return Ok(Outcome::Refused);
+        return Ok(Outcome::Told);
     }
-    match world.content() {
-        Ok(found) if found == *content => Ok(Outcome::Whole),
-        Ok(found) => {
-            let counts = |content: &Content| content.iter().map(Vec::len).collect::<Vec<_>>();
-            Err(format!("found {:?} events of {:?} without an error", counts(&found), counts(content)))
+    let Ok(found) = world.content() else { return Ok(Outcome::Told) };
+    if found == *content {
+        return Ok(Outcome::Whole);
+    }
+    let refused = world.refused_classes()?;
+    for ((found, expected), class) in found.iter().zip(content).zip(CLASSES) {
+        if let Some(event) = found.iter().find(|event| !expected.contains(event)) {
+            return Err(format!("{class}@{} was never stored like this", event.sequence));
         }
-        Err(_) => Ok(Outcome::Refused),
+        if found.len() < expected.len() && !refused.iter().any(|refused| refused == class) {
+            return Err(format!("{class} has {} events of {} and says nothing", found.len(), expected.len()));
+        }
     }
+    Ok(Outcome::Told)
 }
 
-fn check(what: &str, at: &Path, (world, content): &(World, Content), change: impl FnOnce(&mut Vec<u8>)) -> Outcome {
+fn check(
+    what: &str,
+    at: &Path,
+    (world, content): &(World, Content),
+    change: impl FnOnce(&mut Vec<u8>),
+) -> Outcome {
     let disk = world.disk.crash(Crash::Everything);
     disk.corrupt(at, change).expect("changed");
     outcome(world, content, disk).unwrap_or_else(|text| panic!("{} {what}: {text}", at.display()))
@@ -85,7 +97,8 @@ fn no_flipped_bit_changes_an_answer() {
         while place < length {
             let bit = random.below(8);
             let index = usize::try_from(place).expect("fits");
-            let outcome = check(&format!("bit {bit} of {place}"), &at, &rest, |bytes| bytes[index] ^= 1 << bit);
+            let outcome =
+                check(&format!("bit {bit} of {place}"), &at, &rest, |bytes| bytes[index] ^= 1 << bit);
             // What is derived is made again.
             assert!(!ends(&at, "idx") || outcome == Outcome::Whole, "{} {place}", at.display());
             place += 1 + random.below(2 * step);
@@ -104,7 +117,8 @@ fn no_file_that_is_cut_or_gone_shortens_an_answer() {
         }
         let disk = rest.0.disk.crash(Crash::Everything);
         disk.unlink(&at).expect("gone");
-        let back = outcome(&rest.0, &rest.1, disk).unwrap_or_else(|text| panic!("{} gone: {text}", at.display()));
+        let back =
+            outcome(&rest.0, &rest.1, disk).unwrap_or_else(|text| panic!("{} gone: {text}", at.display()));
         assert!(!ends(&at, "idx") || back == Outcome::Whole, "{} gone", at.display());
     }
 }

@@ -71,9 +71,10 @@ fn comes_back_twice(before: &World, disk: &SimDisk, seed: u64) -> Result<(), Str
     let _ = world.open().and_then(|()| world.check(true)).and_then(|()| world.retry_all());
     world.close();
     let crash = Crash::Random(random.number());
-    comes_back(&world, world.disk.crash(crash))
-        .map(drop)
-        .map_err(|text| format!("second crash {crash:?} before call {stop}: {text}"))
+    comes_back(&world, world.disk.crash(crash)).map(drop).map_err(|text| {
+        let calls = world.disk.last_calls();
+        format!("second crash {crash:?} before call {stop}: {text}\nbefore it:\n{calls}\n")
+    })
 }
 
 /// Tries crashes of the world as it stands.
@@ -115,7 +116,9 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
 /// The control: were syncs not needed, or the oracle blind, this would not fail.
 #[test]
 fn a_disk_that_lies_about_syncs_is_found_out() {
-    for (kind, path_end) in [(CallKind::SyncData, ".log"), (CallKind::SyncDir, "build"), (CallKind::SyncDir, "logs")] {
+    for (kind, path_end) in
+        [(CallKind::SyncData, ".log"), (CallKind::SyncDir, "build"), (CallKind::SyncDir, "logs")]
+    {
         let disk = SimDisk::new();
         disk.inject(Fault::next(Effect::Lie).kind(kind).on(path_end).forever());
         let world = run_on(disk, &tour(), u64::MAX, 2);

@@ -85,14 +85,14 @@ impl Oracle {
             for (sequence, position) in (range.first.0..range.end.0).zip(&positions) {
                 left.remove(position);
                 let bytes = message.events[*position].1.clone();
-                self.serve(index, Found { sequence, received: range.received.0, bytes })?;
+                self.serve(index, &Found { sequence, received: range.received.0, bytes })?;
             }
         }
         if left.is_empty() { Ok(()) } else { Err(format!("message {number}: no address for {left:?}")) }
     }
 
     /// An event was acknowledged or read at this place: from now on it stays there.
-    fn serve(&mut self, class: usize, found: Found) -> Result<(), String> {
+    fn serve(&mut self, class: usize, found: &Found) -> Result<(), String> {
         let address = (class, found.sequence);
         if let Some(before) = self.addresses.insert(found.bytes.clone(), address)
             && before != address
@@ -100,7 +100,7 @@ impl Oracle {
             return Err(format!("{} is stored twice: {before:?} and {address:?}", text(&found.bytes)));
         }
         match self.served.insert((class, found.sequence), found.clone()) {
-            Some(before) if before != found => Err(format!(
+            Some(before) if before != *found => Err(format!(
                 "{}@{} was {} and is {}",
                 CLASSES[class],
                 found.sequence,
@@ -147,7 +147,7 @@ impl Oracle {
             self.check_part(number, index, &places)?;
         }
         for (index, found) in content.iter().enumerate() {
-            found.iter().try_for_each(|event| self.serve(index, event.clone()))?;
+            found.iter().try_for_each(|event| self.serve(index, event))?;
         }
         Ok(())
     }

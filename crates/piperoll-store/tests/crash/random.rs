@@ -60,7 +60,8 @@ fn history(seed: u64) -> Result<(), String> {
             _ => Crash::Random(chance.number()),
         };
         let calls = world.disk.last_calls();
-        let told = |text| format!("life {life}, {crash:?} before call {stop}: {text}\nbefore the crash:\n{calls}");
+        let told =
+            |text| format!("life {life}, {crash:?} before call {stop}: {text}\nbefore the crash:\n{calls}");
         let disk = world.disk.crash(crash);
         if chance.chance(1, 2) {
             world = comes_back(&world, disk).map_err(told)?;

@@ -85,11 +85,7 @@ pub(crate) fn random(random: &mut Random, sender: &mut RandomSender, count: usiz
     let mut steps = Vec::new();
     for _ in 0..count {
         steps.push(match random.below(16) {
-            0..=8 => Step::Send(
-                (0..=random.below(3))
-                    .map(|_| sender.message(random))
-                    .collect(),
-            ),
+            0..=8 => Step::Send((0..=random.below(3)).map(|_| sender.message(random)).collect()),
             9 | 10 => Step::Round,
             11 => Step::Roll,
             12 => Step::SealNow(usize::try_from(random.below(CLASSES.len() as u64)).expect("few")),
@@ -121,10 +117,11 @@ impl RandomSender {
             _ => random.below(200),
         });
         let index = random.below(4);
-        let producer = usize::try_from(index).ok().and_then(|at| self.sequences.get_mut(at)).map(|sequence| {
-            *sequence += 1;
-            (index + 1, *sequence)
-        });
+        let producer =
+            usize::try_from(index).ok().and_then(|at| self.sequences.get_mut(at)).map(|sequence| {
+                *sequence += 1;
+                (index + 1, *sequence)
+            });
         let main = usize::try_from(random.below(2)).expect("few");
         let classes: Vec<usize> = (0..=random.below(3))
             .map(|_| if random.chance(1, 6) { (main + 1) % CLASSES.len() } else { main })

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use piperoll_filter::Filter;
 use piperoll_format::units::UnixNanos;
 use piperoll_store::sim::{Random, SimDisk};
-use piperoll_store::{AppendError, Clock, DropRule, Entropy, Moment, Opened, Options, Order, Query, ReadError};
+use piperoll_store::{
+    AppendError, Clock, DropRule, Entropy, Moment, Opened, Options, Order, Query, ReadError,
+};
 
 use crate::message::{CLASSES, Message, class, tenant};
 use crate::oracle::{Content, Found, Oracle};
@@ -75,7 +77,9 @@ impl World {
 
     /// The world after the machine died and `disk` was found: same promises, same wall clock.
     pub(crate) fn after(&self, disk: SimDisk) -> Self {
-        let world = Self::over(disk, self.oracle.clone(), self.seed ^ 0x5EED, self.options.clone());
+        // Never the randomness of a life before: ids and salts are not drawn twice.
+        let seed = Random::new(self.seed).number();
+        let world = Self::over(disk, self.oracle.clone(), seed, self.options.clone());
         world.clock.wall.store(self.clock.wall.load(SeqCst), SeqCst);
         world
     }
@@ -251,6 +255,13 @@ impl World {
             }
         }
         Ok(all)
+    }
+
+    /// The classes whose logs say that they are not as they should be.
+    pub(crate) fn refused_classes(&self) -> Result<Vec<String>, String> {
+        let status = self.store()?.reader.status();
+        let refused = status.into_iter().filter(|log| log.refusal.is_some());
+        Ok(refused.map(|log| log.class.to_string()).collect())
     }
 
     /// Whether every log takes appends, every closed segment is sealed, and no receipt waits for its file.

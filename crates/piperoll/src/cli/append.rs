@@ -21,6 +21,10 @@ use tokio::time::Instant;
 /// How often the state file is brought up to date while events are acknowledged.
 const SAVE_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a batch may wait for more where it can be resumed: borders of batches must fall where they fell
+/// before an interruption, so only the number and size of events make them.
+const LINGER_RESUMABLE: Duration = Duration::MAX;
+
 /// What the input is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum InputFormat {
@@ -80,7 +84,9 @@ pub(crate) async fn run(args: Args) -> Outcome {
     bar.finish_and_clear();
     let state = shared.lock().unwrap_or_else(PoisonError::into_inner);
     let stored = state.events - resumed;
-    summary(stored, begun.elapsed());
+    if stored > 0 || sent.is_ok() {
+        summary(stored, begun.elapsed());
+    }
     match sent {
         Ok(()) => {
             state.remove()?;
@@ -100,8 +106,7 @@ fn options(args: &Args, shared: &Arc<Mutex<State>>) -> ProducerOptions {
         batch_events_max: usize::try_from(args.batch).unwrap_or(usize::MAX),
         producer_id: Some(state.producer_id),
         first_sequence: state.next_sequence,
-        // Borders of batches must fall where they fell before an interruption: only the count makes them.
-        linger: Duration::MAX,
+        linger: if args.state.is_some() { LINGER_RESUMABLE } else { ProducerOptions::default().linger },
         on_ack: Some(Box::new(move |ack| {
             on_ack.lock().unwrap_or_else(PoisonError::into_inner).acknowledged(ack);
         })),

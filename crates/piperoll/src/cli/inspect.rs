@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn files_are_known_by_their_names() {
-        let check = |path: &str, expected: Option<Kind>| assert_eq!(Kind::of(Path::new(path)), expected, "{path}");
+        let check =
+            |path: &str, expected: Option<Kind>| assert_eq!(Kind::of(Path::new(path)), expected, "{path}");
         check("logs/default/standard/00000000000000000000.log", Some(Kind::Segment));
         check("00000000000000000000.idx", Some(Kind::Index));
         check("x/log.open", Some(Kind::Entry));

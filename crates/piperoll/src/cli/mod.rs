@@ -106,8 +106,10 @@ impl From<ClientError> for Failure {
     /// What the daemon calls invalid is the user's to change.
     fn from(error: ClientError) -> Self {
         use tonic::Code::{AlreadyExists, InvalidArgument, OutOfRange};
-        match error.code() {
-            Some(InvalidArgument | AlreadyExists | OutOfRange) => Self::usage(error),
+        match (&error, error.code()) {
+            (ClientError::Option { .. }, _) | (_, Some(InvalidArgument | AlreadyExists | OutOfRange)) => {
+                Self::usage(error)
+            }
             _ => Self::running(error),
         }
     }
@@ -163,8 +165,19 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 fn complain(error: &anyhow::Error, code: u8) -> ExitCode {
     let red = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    say(&format!("{} {error:#}", paint(red, 31, "error:")));
+    say(&format!("{} {}", paint(red, 31, "error:"), whole(error)));
     ExitCode::from(code)
+}
+
+/// The error with its causes, but for those that the words before them say already.
+fn whole(error: &anyhow::Error) -> String {
+    let mut words = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !words.contains(&cause) {
+            words = format!("{words}: {cause}");
+        }
+    }
+    words
 }
 
 /// Says something to the person at the terminal, on stderr.

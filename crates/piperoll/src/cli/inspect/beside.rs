@@ -87,7 +87,8 @@ pub(super) fn next(path: &Path, header: &SegmentHeader) -> Result<Option<(PathBu
 /// The first sequence in the name of a `.log`.
 fn first_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?.strip_suffix(".log")?;
-    (name.len() == NAME_DIGITS && name.bytes().all(|byte| byte.is_ascii_digit())).then(|| name.parse().ok())?
+    (name.len() == NAME_DIGITS && name.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| name.parse().ok())?
 }
 
 /// The segment's mark in the newest round of the data directory that the file lies in.

@@ -15,9 +15,11 @@ use std::path::Path;
 /// Shows the index. It is mapped and not read, because it may be as large as its segment.
 pub(super) fn inspect(subject: &Subject, printer: &mut Printer<impl Write>) -> Result<(), Failure> {
     let name = Path::new(subject.path.file_name().unwrap_or_default());
-    let folder = subject.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        subject.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let map = OsDisk::open(folder)?.open(name, Open::Read)?.map(subject.length)?;
-    let bytes = map.bytes(0..subject.length).ok_or_else(|| Failure::Running(anyhow!("the file was cut just now")))?;
+    let bytes =
+        map.bytes(0..subject.length).ok_or_else(|| Failure::Running(anyhow!("the file was cut just now")))?;
     printer.fact("file_length", Cell::Bytes(subject.length));
     let index = match SealedIndex::open(bytes) {
         Ok(index) => index,
@@ -80,7 +82,11 @@ fn count(index: &SealedIndex<'_>, field: Field) -> Result<[u64; 3], IndexError> 
     Ok([terms, values, index.with_prefix(field, b"")?.len()])
 }
 
-fn check_roots(path: &Path, index: &SealedIndex<'_>, printer: &mut Printer<impl Write>) -> Result<(), Failure> {
+fn check_roots(
+    path: &Path,
+    index: &SealedIndex<'_>,
+    printer: &mut Printer<impl Write>,
+) -> Result<(), Failure> {
     let seal = match beside::seal(path)? {
         Found::Nothing => {
             printer.unknown("index root", "there is no seal beside the file");

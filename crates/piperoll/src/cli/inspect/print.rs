@@ -136,7 +136,13 @@ impl<W: Write> Printer<W> {
     }
 
     /// Compares a value with what it has to be.
-    pub(super) fn compare<T: PartialEq + ToString>(&mut self, what: &'static str, expected: &T, found: &T, by: &str) {
+    pub(super) fn compare<T: PartialEq + ToString>(
+        &mut self,
+        what: &'static str,
+        expected: &T,
+        found: &T,
+        by: &str,
+    ) {
         let (found_words, expected_words) = (found.to_string(), expected.to_string());
         if expected == found {
             self.holds(what, format!("{found_words}, as {by} says"));
@@ -146,7 +152,11 @@ impl<W: Write> Printer<W> {
     }
 
     /// Begins the rows; names as JSON has them.
-    pub(super) fn begin_rows(&mut self, name: &'static str, columns: &'static [&'static str]) -> io::Result<()> {
+    pub(super) fn begin_rows(
+        &mut self,
+        name: &'static str,
+        columns: &'static [&'static str],
+    ) -> io::Result<()> {
         match self.format {
             Format::Text => {
                 self.write_facts()?;
@@ -282,7 +292,13 @@ impl<W: Write> Printer<W> {
                 None => ("unknown", 33),
             };
             let word = paint(colour(), code, &format!("{word:<8}"));
-            writeln!(self.out, "{word} {:<width$}{}", check.what, text::plain(&check.words), width = NAME_WIDTH - 9)?;
+            writeln!(
+                self.out,
+                "{word} {:<width$}{}",
+                check.what,
+                text::plain(&check.words),
+                width = NAME_WIDTH - 5
+            )?;
         }
         Ok(())
     }

@@ -19,7 +19,17 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 const COLUMNS: &[&str] = &[
-    "offset", "length", "first", "end", "received", "producer", "messages", "events", "durable_end", "sender", "state",
+    "offset",
+    "length",
+    "first",
+    "end",
+    "received",
+    "producer",
+    "messages",
+    "events",
+    "durable_end",
+    "sender",
+    "state",
 ];
 
 /// Shows the segment: a table of `shown` of its frames, or their events.
@@ -36,7 +46,8 @@ pub(super) fn inspect(
     if !events {
         printer.begin_rows("frames", COLUMNS)?;
     }
-    let mut frames = Frames { header: &header, shown, events, printer, count: 0, tally: Tally::default(), failed: None };
+    let mut frames =
+        Frames { header: &header, shown, events, printer, count: 0, tally: Tally::default(), failed: None };
     let verdict = walk_through(subject, &header, mark.as_ref(), &mut frames)?;
     let Frames { count, tally, .. } = frames;
     if !events {
@@ -89,7 +100,7 @@ fn end_facts(
     printer: &mut Printer<impl Write>,
 ) -> Result<Option<Root>, Failure> {
     printer.fact("end_sequence", Cell::Number(verdict.end_sequence.0));
-    printer.fact("frames", Cell::Count(verdict.frames));
+    printer.fact("frame_count", Cell::Count(verdict.frames));
     printer.fact("events", Cell::Count(tally.events));
     printer.fact("frames_end", Cell::Bytes(verdict.end.0));
     printer.fact("durable_end", Cell::Bytes(verdict.durable));
@@ -108,7 +119,8 @@ fn walk_through<W: Write>(
     frames: &mut Frames<'_, '_, W>,
 ) -> Result<Verdict, Failure> {
     let mut source = Source(&subject.file);
-    let verdict = walk(&mut source, header, subject.length, mark, &mut |offset, frame| frames.see(offset, frame));
+    let verdict =
+        walk(&mut source, header, subject.length, mark, &mut |offset, frame| frames.see(offset, frame));
     if let Some(error) = frames.failed.take() {
         return Err(error.into());
     }
@@ -174,7 +186,8 @@ impl Tally {
             printer.fails("received", format!("the frame at {offset} was received before the one before it"));
         }
         if self.newer > 0 {
-            printer.unknown("newer frames", format!("{} frames are of a later version of piperoll", self.newer));
+            printer
+                .unknown("newer frames", format!("{} frames are of a later version of piperoll", self.newer));
         }
     }
 }
@@ -207,7 +220,9 @@ impl<W: Write> Frames<'_, '_, W> {
             let printed = match (&checked, self.events) {
                 (Ok(checked), true) => self.print_events(checked),
                 (Err(_), true) => Ok(()),
-                (_, false) => self.print_row(offset, frame, checked.as_ref().ok().map(CheckedFrame::envelope), state),
+                (_, false) => {
+                    self.print_row(offset, frame, checked.as_ref().ok().map(CheckedFrame::envelope), state)
+                }
             };
             self.failed = printed.err();
         }
@@ -393,10 +408,16 @@ fn check_frames(subject: &Subject, verdict: &Verdict, closed: &Closed, printer: 
             printer.holds("frames", format!("they end at {end}, with nothing but zeros behind"));
         }
         VerdictKind::Torn { not_zero } if !closed.is_closed() => {
-            let words = "was never acknowledged: it is being written, or was torn and will be cut at the next start";
-            printer.holds("frames", format!("they end at {end}; what lies in {}..{} {words}", not_zero.start, not_zero.end));
+            let words =
+                "was never acknowledged: it is being written, or was torn and will be cut at the next start";
+            printer.holds(
+                "frames",
+                format!("they end at {end}; what lies in {}..{} {words}", not_zero.start, not_zero.end),
+            );
         }
-        _ if accepted => printer.holds("frames", format!("damaged at {end}, which the loss beside the file accepts")),
+        _ if accepted => {
+            printer.holds("frames", format!("damaged at {end}, which the loss beside the file accepts"))
+        }
         VerdictKind::Damaged(damage) => printer.fails("frames", damaged(verdict, damage)),
         VerdictKind::Clean | VerdictKind::Torn { .. } => {
             let words = "nothing more is appended to this segment, so they must fill the file";
@@ -413,15 +434,19 @@ fn damaged(verdict: &Verdict, damage: &Damage) -> String {
     });
     let mark = if damage.mark_not_met { "; no frame ends where the last mark says" } else { "" };
     let after = after.unwrap_or_default();
-    format!("none checks at {end} (sequence {end_sequence}), although all up to {durable} was durable{after}{mark}")
+    format!(
+        "none checks at {end} (sequence {end_sequence}), although all up to {durable} was durable{after}{mark}"
+    )
 }
 
 fn check_mark(path: &Path, mark: Option<&Mark>, printer: &mut Printer<impl Write>) -> Result<(), Failure> {
     let Some(mark) = mark else { return Ok(()) };
     match beside::root_of(path, mark.length)? {
-        Some(root) => printer.compare("mark", &mark.root, &root, &format!("the last mark, for {} bytes,", mark.length)),
-        None => printer.fails("mark", format!("the file has fewer than the {} bytes of its last mark", mark.length)),
+        Some(root) => {
+            printer.compare("mark", &mark.root, &root, &format!("the last mark, for {} bytes,", mark.length))
+        }
+        None => printer
+            .fails("mark", format!("the file has fewer than the {} bytes of its last mark", mark.length)),
     }
     Ok(())
 }
-

@@ -192,7 +192,11 @@ pub(super) fn round(subject: &Subject, shown: u64, printer: &mut Printer<impl Wr
 }
 
 /// `.producers`.
-pub(super) fn producers(subject: &Subject, shown: u64, printer: &mut Printer<impl Write>) -> Result<(), Failure> {
+pub(super) fn producers(
+    subject: &Subject,
+    shown: u64,
+    printer: &mut Printer<impl Write>,
+) -> Result<(), Failure> {
     let bytes = subject.read_small()?;
     let producers = match decode_producers(&bytes) {
         Ok(producers) => producers,
@@ -202,7 +206,10 @@ pub(super) fn producers(subject: &Subject, shown: u64, printer: &mut Printer<imp
         }
     };
     printer.fact("producers", Cell::Count(producers.len() as u64));
-    printer.begin_rows("producers_listed", &["principal", "id", "last_sequence", "received", "first", "events"])?;
+    printer.begin_rows(
+        "producers_listed",
+        &["principal", "id", "last_sequence", "received", "first", "events"],
+    )?;
     for producer in producers.iter().take(usize::try_from(shown).unwrap_or(usize::MAX)) {
         printer.row(&[
             Cell::text(&producer.principal),
@@ -244,11 +251,17 @@ pub(super) fn raw(subject: &Subject, printer: &mut Printer<impl Write>) -> Resul
     (&subject.file).take(RAW_BYTES_SHOWN).read_to_end(&mut first)?;
     printer.begin_rows("lines", &["at", "hex", "text"])?;
     for (at, line) in first.chunks(RAW_LINE_BYTES).enumerate() {
-        let readable = |byte: &u8| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' };
+        let readable =
+            |byte: &u8| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' };
         let text: String = line.iter().map(readable).collect();
-        printer.row(&[Cell::Number((at * RAW_LINE_BYTES) as u64), Cell::text(&hex::encode(line)), Cell::Text(text)])?;
+        printer.row(&[
+            Cell::Number((at * RAW_LINE_BYTES) as u64),
+            Cell::text(&hex::encode(line)),
+            Cell::Text(text),
+        ])?;
     }
     printer.end_rows(0)?;
-    printer.unknown("bytes", "cut from the end of a segment, and never acknowledged: nothing to check them by");
+    printer
+        .unknown("bytes", "cut from the end of a segment, and never acknowledged: nothing to check them by");
     Ok(())
 }

@@ -1,0 +1,39 @@
+//! The yardstick of a query: a server that gives the same answer from memory.
+
+use piperoll_proto::{
+    raw::{GetResponse, QueryResponse, TailResponse, query_service_server::QueryService},
+    v1::{CountRequest, CountResponse, GetRequest, QueryRequest, TailRequest},
+};
+use tokio_stream::{Empty, Iter};
+use tonic::{Request, Response, Status};
+
+/// Answers that were recorded from the daemon.
+pub(crate) struct Echo {
+    /// Of every query.
+    pub(crate) records: Vec<QueryResponse>,
+    /// Of every count.
+    pub(crate) count: CountResponse,
+}
+
+#[tonic::async_trait]
+impl QueryService for Echo {
+    type QueryStream = Iter<std::vec::IntoIter<Result<QueryResponse, Status>>>;
+    type TailStream = Empty<Result<TailResponse, Status>>;
+
+    async fn query(&self, _: Request<QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
+        let answers: Vec<_> = self.records.iter().cloned().map(Ok).collect();
+        Ok(Response::new(tokio_stream::iter(answers)))
+    }
+
+    async fn count(&self, _: Request<CountRequest>) -> Result<Response<CountResponse>, Status> {
+        Ok(Response::new(self.count.clone()))
+    }
+
+    async fn get(&self, _: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn tail(&self, _: Request<TailRequest>) -> Result<Response<Self::TailStream>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+}

@@ -1,0 +1,16 @@
+//! The real daemon, in this process, with its default settings.
+
+use anyhow::Result;
+use piperoll_server::{Config, Running, StartOptions, start};
+use std::{net::SocketAddr, path::Path};
+use tokio::runtime::Runtime;
+
+/// Starts it on `directory`; its tasks run in `runtime`.
+pub(crate) fn start_daemon(runtime: &Runtime, directory: &Path) -> Result<Running> {
+    let mut config = Config::default();
+    config.storage.directory = directory.to_owned();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    (config.server.grpc_listen, config.server.http_listen) = (any, any);
+    let options = StartOptions { create_directory: true, ..StartOptions::default() };
+    Ok(runtime.block_on(start(config, options))?)
+}

@@ -209,7 +209,7 @@ fn check_answer(method: &MethodDescriptor, answer: &DynamicMessage) {
         "Get" => assert!(answer.has_field_by_name("record")),
         "Status" => assert_eq!(list("logs"), 1),
         "Check" | "Watch" => {
-            assert_eq!(answer.get_field_by_name("status").unwrap().as_enum_number(), Some(1))
+            assert_eq!(answer.get_field_by_name("status").unwrap().as_enum_number(), Some(1));
         }
         "Tail" | "Seal" | "Sweep" | "List" => {}
         other => panic!("{other} is new: say here what its answer holds"),

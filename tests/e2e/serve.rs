@@ -89,7 +89,7 @@ fn what_speaks_no_protocol_is_let_go() {
     let folder = tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), CLASSES, &[]);
     let grpc = daemon.grpc().trim_start_matches("http://");
-    let long = [b"GET /".as_slice(), &[b'x'; 1 << 20]].concat();
+    let long = [b"GET /".to_vec(), vec![b'x'; 1 << 20]].concat();
     let noise: [&[u8]; 4] =
         [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET / HTTP/1.1\r\n\r\n", &[0; 4_096], &long];
     for address in [grpc, daemon.http()] {

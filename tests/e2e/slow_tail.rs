@@ -44,7 +44,7 @@ async fn a_tail_that_does_not_read_is_ended_with_its_position() {
     let status = loop {
         match tail.message().await {
             Ok(Some(answer)) => {
-                ids.extend(answer.records.into_iter().map(|record| record.event.unwrap().id().to_owned()))
+                ids.extend(answer.records.into_iter().map(|record| record.event.unwrap().id().to_owned()));
             }
             Ok(None) => panic!("the tail ended without a status"),
             Err(status) => break status,

@@ -1,6 +1,8 @@
 //! The style guide as a test: the crates' arrows, the `//!` on top of every file, lengths, and words that
 //! the project does not use.
 
+#![expect(clippy::expect_used, reason = "the helpers of tests fail as tests do")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +25,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "piperoll",
         &[
-            "format", "filter", "index", "store", "retention", "proto", "intake", "samples", "client", "server",
+            "format",
+            "filter",
+            "index",
+            "store",
+            "retention",
+            "proto",
+            "intake",
+            "samples",
+            "client",
+            "server",
         ],
     ),
 ];
@@ -83,7 +94,10 @@ fn dependencies_point_one_way() {
     for (name, allowed) in ARROWS {
         for used in manifest(name).dependencies.keys() {
             let Some(own) = used.strip_prefix("piperoll-") else { continue };
-            assert!(allowed.contains(&own), "{name} may not use {used}: see docs/architecture.md, the arrows");
+            assert!(
+                allowed.contains(&own),
+                "{name} may not use {used}: see docs/architecture.md, the arrows"
+            );
         }
     }
 }

@@ -60,3 +60,6 @@ pub fn sweep<D: Disk>(plan: &SweepPlan, retirer: &Retirer<D>) -> SweepOutcome {
     }
     outcome
 }
+
+#[cfg(test)]
+mod tests;

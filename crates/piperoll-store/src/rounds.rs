@@ -47,6 +47,8 @@ pub(crate) struct Rounds {
     lengths: HashMap<(LogId, Sequence), u64>,
     /// Monotonic time of the last round.
     at_ns: Option<u64>,
+    /// Rounds that this process wrote: the names of both files are durable after the first two.
+    written: u64,
 }
 
 fn path(number: u64) -> PathBuf {
@@ -117,6 +119,7 @@ impl Rounds {
         add(if written.is_ok() { &core.stats.rounds } else { &core.stats.round_failures }, 1);
         self.lengths = written?;
         self.number += 1;
+        self.written += 1;
         self.at_ns = Some(now);
         Ok(())
     }
@@ -133,23 +136,23 @@ impl Rounds {
         let number = self.number + 1;
         let at = path(number);
         let bytes = RoundFile { number, marks }.encode();
-        put(&*core.disk, &at, &bytes).map_err(|source| RoundWriteError::Io { path: at, source })?;
+        put(&*core.disk, &at, &bytes, self.written < 2).map_err(|source| RoundWriteError::Io { path: at, source })?;
         Ok(lengths)
     }
 }
 
 /// Writes a round over the one before the last: while it is half written, the last one counts.
-fn put<D: Disk>(disk: &D, at: &Path, bytes: &[u8]) -> io::Result<()> {
-    let (file, is_new) = match disk.open(at, Open::Append) {
-        Err(error) if error.kind() == ErrorKind::NotFound => (disk.open(at, Open::CreateNew)?, true),
-        other => (other?, false),
-    };
+fn put<D: Disk>(disk: &D, at: &Path, bytes: &[u8], sync_name: bool) -> io::Result<()> {
+    let file = match disk.open(at, Open::Append) {
+        Err(error) if error.kind() == ErrorKind::NotFound => disk.open(at, Open::CreateNew),
+        other => other,
+    }?;
     file.write_at(&[IoSlice::new(bytes)], 0)?;
     if file.length()? > bytes.len() as u64 {
         file.truncate(bytes.len() as u64)?;
     }
     file.sync_data()?;
-    if is_new { disk.sync_dir(Path::new(TREE_DIR)) } else { Ok(()) }
+    if sync_name { disk.sync_dir(Path::new(TREE_DIR)) } else { Ok(()) }
 }
 
 /// The unsealed segments that get marks, over all logs.

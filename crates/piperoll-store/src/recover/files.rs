@@ -46,6 +46,7 @@ impl<D: Disk> Recovery<'_, D> {
     /// Lists the directory of a log; removes temporary names, notes foreign ones.
     pub(super) fn files(&mut self, home: &Home<D>) -> Result<LogFiles, OpenError> {
         let mut files = LogFiles::default();
+        self.settle_names(&home.dir)?;
         for entry in self.disk.list(&home.dir).map_err(OpenError::io(&home.dir))? {
             let at = home.dir.join(&entry.name);
             let name = entry.name.to_str().unwrap_or_default();

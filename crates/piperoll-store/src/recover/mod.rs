@@ -198,8 +198,15 @@ impl<D: Disk> Recovery<'_, D> {
         Ok(logs)
     }
 
+    /// Makes the names in `dir` durable: a process that was killed may have made them and not got to the sync,
+    /// and what is acknowledged from now on may lie under them.
+    fn settle_names(&self, dir: &Path) -> Result<(), OpenError> {
+        self.disk.sync_dir(dir).map_err(OpenError::io(dir))
+    }
+
     /// The directories in `dir` whose names are those of tenants or classes.
     fn names(&mut self, dir: &Path) -> Result<Vec<Name>, OpenError> {
+        self.settle_names(dir)?;
         let mut names = Vec::new();
         for entry in self.disk.list(dir).map_err(OpenError::io(dir))? {
             let name = entry.name.to_str().and_then(|name| Name::from_disk(name).ok());

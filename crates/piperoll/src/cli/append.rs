@@ -143,7 +143,8 @@ async fn send(
         }
     };
     if seen < skip {
-        let reason = anyhow!("the state file tells of {skip} events, the input has {seen}: is it the same input?");
+        let reason =
+            anyhow!("the state file tells of {skip} events, the input has {seen}: is it the same input?");
         return Err(Failure::Usage(reason));
     }
     producer.finish().await?;

@@ -16,11 +16,19 @@ pub(crate) struct ConfigArgs {
     /// Data directory (storage.directory)
     #[arg(long, value_name = "DIR", help_heading = "Configuration")]
     directory: Option<PathBuf>,
-    /// Address and port for gRPC (server.grpc_listen); port 0 takes a free one
-    #[arg(long, value_name = "ADDR", help_heading = "Configuration")]
+    #[arg(
+        long,
+        help = "Address and port for gRPC (server.grpc_listen); port 0 takes a free one",
+        value_name = "ADDR",
+        help_heading = "Configuration"
+    )]
     grpc_listen: Option<String>,
-    /// Address and port for HTTP: metrics and health (server.http_listen)
-    #[arg(long, value_name = "ADDR", help_heading = "Configuration")]
+    #[arg(
+        long,
+        help = "Address and port for HTTP: metrics and health (server.http_listen)",
+        value_name = "ADDR",
+        help_heading = "Configuration"
+    )]
     http_listen: Option<String>,
     /// text or json (log.format)
     #[arg(long, value_name = "FORMAT", help_heading = "Configuration")]
@@ -28,8 +36,12 @@ pub(crate) struct ConfigArgs {
     /// error, warn, info, debug or trace (log.level)
     #[arg(long, value_name = "LEVEL", help_heading = "Configuration")]
     log_level: Option<String>,
-    /// Any other key, such as --set storage.segment_bytes_max=16MiB
-    #[arg(long, value_name = "KEY=VALUE", help_heading = "Configuration")]
+    #[arg(
+        long,
+        help = "Any other key, such as --set storage.segment_bytes_max=16MiB",
+        value_name = "KEY=VALUE",
+        help_heading = "Configuration"
+    )]
     set: Vec<String>,
 }
 
@@ -38,9 +50,9 @@ impl ConfigArgs {
     pub(crate) fn load(&self) -> Result<Loaded, Failure> {
         let mut overrides = Overrides::default();
         for pair in &self.set {
-            let (key, value) = pair.split_once('=').ok_or_else(|| {
-                Failure::Usage(anyhow::anyhow!("--set takes KEY=VALUE, found {pair:?}"))
-            })?;
+            let (key, value) = pair
+                .split_once('=')
+                .ok_or_else(|| Failure::Usage(anyhow::anyhow!("--set takes KEY=VALUE, found {pair:?}")))?;
             overrides.set("--set", key, value);
         }
         let directory = self.directory.as_ref().map(|path| path.to_string_lossy().into_owned());

@@ -10,10 +10,22 @@ use piperoll_format::units::UnixNanos;
 #[derive(clap::Args, Debug, Clone)]
 pub(crate) struct Connection {
     /// The daemon's gRPC address
-    #[arg(long, env = "PIPEROLL_ENDPOINT", default_value = "http://127.0.0.1:7421", value_name = "URL", help_heading = "Connection")]
+    #[arg(
+        long,
+        env = "PIPEROLL_ENDPOINT",
+        default_value = "http://127.0.0.1:7421",
+        value_name = "URL",
+        help_heading = "Connection"
+    )]
     endpoint: String,
     /// Whose events: every tenant has logs of its own
-    #[arg(long, env = "PIPEROLL_TENANT", default_value = "default", value_name = "NAME", help_heading = "Connection")]
+    #[arg(
+        long,
+        env = "PIPEROLL_TENANT",
+        default_value = "default",
+        value_name = "NAME",
+        help_heading = "Connection"
+    )]
     tenant: String,
 }
 
@@ -121,6 +133,7 @@ fn checked<T>(parsed: Result<T, ParseError>) -> Result<T, Failure> {
 /// The time, as filters take it.
 pub(crate) fn now() -> Result<UnixNanos, Failure> {
     let nanos = jiff::Timestamp::now().as_nanosecond();
-    let nanos = i64::try_from(nanos).context("the clock shows a time that does not fit 64 bits of nanoseconds")?;
+    let nanos =
+        i64::try_from(nanos).context("the clock shows a time that does not fit 64 bits of nanoseconds")?;
     Ok(UnixNanos(nanos))
 }

@@ -46,9 +46,10 @@ pub(crate) async fn run(args: Args) -> Outcome {
 
 /// Each group's values, as text, and its count; one group without values where nothing was counted by.
 fn groups(answer: &CountResponse) -> impl Iterator<Item = (Vec<Option<&str>>, u64)> {
-    answer.groups.iter().map(|group| {
-        (group.values.iter().map(|value| value.value.as_deref()).collect(), group.count)
-    })
+    answer
+        .groups
+        .iter()
+        .map(|group| (group.values.iter().map(|value| value.value.as_deref()).collect(), group.count))
 }
 
 fn print_rows(out: &mut impl Write, by: &[String], answer: &CountResponse) -> io::Result<()> {
@@ -59,7 +60,8 @@ fn print_rows(out: &mut impl Write, by: &[String], answer: &CountResponse) -> io
     header.push("COUNT".to_owned());
     let mut rows = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
     for (values, count) in groups(answer) {
-        let mut row: Vec<_> = values.into_iter().map(|value| text::plain(value.unwrap_or("(none)"))).collect();
+        let mut row: Vec<_> =
+            values.into_iter().map(|value| text::plain(value.unwrap_or("(none)"))).collect();
         row.push(text::count(count));
         rows.add_row(row);
     }

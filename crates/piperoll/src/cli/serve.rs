@@ -2,6 +2,7 @@
 
 use super::{Done, Failure, Outcome, config::ConfigArgs};
 use piperoll_server::{StartOptions, init_logging, start};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use std::fs::File;
 use std::io::Write;
@@ -32,6 +33,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: Args) -> Outcome {
     let loaded = args.config.load()?;
     init_logging(&loaded.config.log).map_err(Failure::running)?;
+    raise_open_files_limit()?;
     super::block_on(async move {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -56,6 +58,12 @@ pub(crate) fn run(args: Args) -> Outcome {
         running.wait().await.map_err(Failure::running)?;
         Ok(Done::Yes)
     })
+}
+
+/// As many open files as the system lets us have: each active log and each connection holds one.
+fn raise_open_files_limit() -> Result<(), Failure> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).map_err(Failure::running)
 }
 
 /// Makes the file appear with all its content at once: whoever waits for it never reads half.

@@ -33,7 +33,12 @@ pub(crate) async fn run(args: Args) -> Outcome {
 
 fn print_words(out: &mut impl Write, status: &StatusResponse) -> io::Result<()> {
     let now = Timestamp::now();
-    writeln!(out, "piperoll {}  directory {}", text::plain(&status.version), text::plain(&status.directory_id))?;
+    writeln!(
+        out,
+        "piperoll {}  directory {}",
+        text::plain(&status.version),
+        text::plain(&status.directory_id)
+    )?;
     writeln!(out, "started           {}", text::ago(status.started.as_ref(), now))?;
     writeln!(out, "free on disk      {}", text::bytes(status.free_bytes))?;
     writeln!(out, "tails             {}", status.tails)?;

@@ -109,7 +109,10 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!([0, 999, 1_000, 200_000, 1_234_567].map(count), ["0", "999", "1,000", "200,000", "1,234,567"]);
+        assert_eq!(
+            [0, 999, 1_000, 200_000, 1_234_567].map(count),
+            ["0", "999", "1,000", "200,000", "1,234,567"]
+        );
         assert_eq!([0, 1023, 1024, 67_108_864].map(bytes), ["0 B", "1023 B", "1.0 KiB", "64.0 MiB"]);
         assert_eq!(duration(Duration::from_micros(340)), "340 µs");
         assert_eq!(duration(Duration::from_millis(4_560)), "4.56 s");

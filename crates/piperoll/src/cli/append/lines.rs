@@ -86,9 +86,10 @@ impl Items {
             }
             let path = source.path.clone();
             let line = source.line;
-            return self.event(&path, &item).map(Some).map_err(|error| {
-                Failure::Usage(error.context(format!("{}, line {line}", path.display())))
-            });
+            return self
+                .event(&path, &item)
+                .map(Some)
+                .map_err(|error| Failure::Usage(error.context(format!("{}, line {line}", path.display()))));
         }
     }
 
@@ -110,11 +111,14 @@ impl Items {
 
 /// The kind that a file tells of: samples lie in folders named by kind, single ones are named so themselves.
 fn kind_of(path: &Path) -> Option<String> {
-    let is_kind = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let is_kind = |name: &str| {
+        !name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
     let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
     let stem = path.file_stem().and_then(|name| name.to_str());
     let stem_is_kind = |stem: &str| stem.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
-    let name = stem.filter(|stem| is_kind(stem) && stem_is_kind(stem)).or(folder.filter(|name| is_kind(name)));
+    let name =
+        stem.filter(|stem| is_kind(stem) && stem_is_kind(stem)).or(folder.filter(|name| is_kind(name)));
     name.map(str::to_owned)
 }
 
@@ -161,7 +165,8 @@ mod tests {
 
     #[test]
     fn the_kind_is_found_in_the_file_or_its_folder() {
-        let check = |path: &str, expected: Option<&str>| assert_eq!(kind_of(Path::new(path)).as_deref(), expected);
+        let check =
+            |path: &str, expected: Option<&str>| assert_eq!(kind_of(Path::new(path)).as_deref(), expected);
         check("push.json", Some("push"));
         check("samples/workflow_run/02.completed.json", Some("workflow_run"));
         check("workflow_run/00.json", Some("workflow_run"));

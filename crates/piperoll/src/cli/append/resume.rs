@@ -48,7 +48,8 @@ impl State {
 
     fn new(path: Option<PathBuf>, batch: u32) -> Result<Self, Failure> {
         let mut random = [0; 8];
-        getrandom::fill(&mut random).map_err(|error| Failure::Running(anyhow!("no random numbers: {error}")))?;
+        getrandom::fill(&mut random)
+            .map_err(|error| Failure::Running(anyhow!("no random numbers: {error}")))?;
         let state =
             Self { producer_id: u64::from_le_bytes(random).max(1), next_sequence: 1, events: 0, batch, path };
         // Before the first event leaves: a crash right after it must find the same producer again.

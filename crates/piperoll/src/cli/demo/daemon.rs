@@ -106,7 +106,8 @@ impl Daemon {
         let pid = self.pid().ok_or_else(|| Failure::Running(anyhow!("the daemon has ended by itself")))?;
         kill_process(pid, Signal::TERM).map_err(Failure::running)?;
         let ended = tokio::time::timeout(ENDED_WITHIN, self.child.wait()).await;
-        let status = ended.map_err(|_| Failure::Running(anyhow!("SIGTERM did not end the daemon within 5 s")))??;
+        let status =
+            ended.map_err(|_| Failure::Running(anyhow!("SIGTERM did not end the daemon within 5 s")))??;
         if !status.success() {
             return Err(Failure::Running(anyhow!("the daemon ended with {status}")));
         }
@@ -135,7 +136,16 @@ async fn spawn(folder: &Path, data: &Path, listen: &str) -> Result<(Child, Ready
         .arg(folder.join("piperoll.toml"))
         .arg("--directory")
         .arg(data)
-        .args(["--grpc-listen", listen, "--http-listen", "127.0.0.1:0", "--log-level", "warn", "--init", "--ready-file"])
+        .args([
+            "--grpc-listen",
+            listen,
+            "--http-listen",
+            "127.0.0.1:0",
+            "--log-level",
+            "warn",
+            "--init",
+            "--ready-file",
+        ])
         .arg(&ready_file)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

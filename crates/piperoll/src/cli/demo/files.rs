@@ -25,7 +25,10 @@ impl Folder {
         };
         fs::create_dir_all(named).with_context(|| named.display().to_string()).map_err(Failure::Usage)?;
         if fs::read_dir(named)?.next().is_some() && !keep {
-            return Err(Failure::Usage(anyhow!("{} is not empty: the demo begins with nothing", named.display())));
+            return Err(Failure::Usage(anyhow!(
+                "{} is not empty: the demo begins with nothing",
+                named.display()
+            )));
         }
         Ok(Self { path: named.canonicalize()?, temporary: None })
     }
@@ -65,11 +68,11 @@ pub(super) fn verify(data: &Path, report: &mut Report) -> Result<(), Failure> {
         right_by_b3sum += usize::from(b3sum(&log)?.is_none_or(|found| found == root));
     }
     report.step(&format!("hashed {} sealed files from disk, {}", seals.len(), text::bytes(bytes)));
-    report.answer("files whose BLAKE3 is the root in their seal", seals.len(), right);
+    report.answer("files whose BLAKE3 is the root in their seal", &seals.len(), &right);
     if b3sum(Path::new("/dev/null"))?.is_some() {
-        report.answer("files that b3sum agrees on", seals.len(), right_by_b3sum);
+        report.answer("files that b3sum agrees on", &seals.len(), &right_by_b3sum);
     } else {
-        report.detail("b3sum is not installed: skipped the second opinion");
+        Report::detail("b3sum is not installed: skipped the second opinion");
     }
     Ok(())
 }

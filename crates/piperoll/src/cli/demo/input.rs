@@ -70,12 +70,16 @@ impl Expected {
             }
         }
         counted.webhooks = webhooks;
-        if let Some((actor, mut ids)) = builds.into_iter().max_by_key(|(actor, ids)| (ids.len(), Reverse(actor.clone()))) {
+        if let Some((actor, mut ids)) =
+            builds.into_iter().max_by_key(|(actor, ids)| (ids.len(), Reverse(actor.clone())))
+        {
             ids.reverse();
             ids.truncate(NEWEST);
             (counted.builder, counted.newest_builds) = (actor, ids);
         }
-        if let Some((digest, events)) = digests.into_iter().max_by_key(|(digest, events)| (*events, Reverse(digest.clone()))) {
+        if let Some((digest, events)) =
+            digests.into_iter().max_by_key(|(digest, events)| (*events, Reverse(digest.clone())))
+        {
             (counted.artifact, counted.artifact_events) = (digest, events);
         }
         Ok(counted)

@@ -57,7 +57,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
 
     if args.keep {
         let pid = daemon.leave_running();
-        report.next_steps(daemon.endpoint(), daemon.http(), pid, daemon.data());
+        Report::next_steps(daemon.endpoint(), daemon.http(), pid, daemon.data());
         folder.keep();
     } else {
         daemon.stop().await?;

@@ -38,35 +38,35 @@ impl Report {
     }
 
     /// A line that belongs to the step above.
-    pub(super) fn detail(&self, line: &str) {
+    pub(super) fn detail(line: &str) {
         print(&format!("       {line}"));
     }
 
     /// Compares an answer with the one expected, and tells both where they differ.
-    pub(super) fn answer<T: PartialEq + Display>(&mut self, question: &str, expected: T, found: T) {
+    pub(super) fn answer<T: PartialEq + Display>(&mut self, question: &str, expected: &T, found: &T) {
         self.answers += 1;
         if expected == found {
-            self.detail(&format!("✓ {question}: {found}"));
+            Self::detail(&format!("✓ {question}: {found}"));
         } else {
             self.wrong += 1;
-            self.detail(&format!("✗ {question}: expected {expected}, found {found}"));
+            Self::detail(&format!("✗ {question}: expected {expected}, found {found}"));
         }
     }
 
     /// Compares two lists, line by line, and shows the first lines.
     pub(super) fn list(&mut self, question: &str, expected: &[String], found: &[String], show: usize) {
-        self.answer(question, Same(expected.len(), true), Same(found.len(), expected == found));
+        self.answer(question, &Same(expected.len(), true), &Same(found.len(), expected == found));
         for line in found.iter().take(show) {
-            self.detail(&format!("    {line}"));
+            Self::detail(&format!("    {line}"));
         }
         let differing = expected.iter().zip(found).find(|(expected, found)| expected != found);
         if let Some((expected, found)) = differing {
-            self.detail(&format!("    first difference: expected {expected:?}, found {found:?}"));
+            Self::detail(&format!("    first difference: expected {expected:?}, found {found:?}"));
         }
     }
 
     /// Says what to type while the daemon goes on.
-    pub(super) fn next_steps(&self, endpoint: &str, http: &str, pid: u32, data: &Path) {
+    pub(super) fn next_steps(endpoint: &str, http: &str, pid: u32, data: &Path) {
         let lines = [
             "the daemon goes on running; try:".to_owned(),
             format!("  export PIPEROLL_ENDPOINT={endpoint}"),

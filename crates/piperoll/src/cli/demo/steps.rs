@@ -10,8 +10,8 @@ use anyhow::anyhow;
 use piperoll_client::{Client, ProducerOptions};
 use piperoll_proto::v1::{CountRequest, Event, Order, Outcome, QueryRequest, SealRequest, TailRequest};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -22,7 +22,7 @@ const ACROSS_EVENTS: u64 = 60_000;
 /// Acknowledged events after which the daemon is killed.
 const KILL_AFTER: u64 = 20_000;
 /// How long anything may take before the demo gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Lines shown of a longer list.
 const SHOWN: usize = 5;
 
@@ -41,14 +41,16 @@ pub(super) async fn append(client: &Client, expected: &Expected, report: &mut Re
     let progress = producer.finish().await?;
     let (events, rate) = (text::count(expected.generated()), report.rate(expected.generated()));
     let bytes = text::bytes(progress.bytes);
-    report.step(&format!("stored {events} generated events, every one durable before its ack: {rate}, {bytes}"));
-    report.answer("events acknowledged", expected.total(), progress.events);
+    report.step(&format!(
+        "stored {events} generated events, every one durable before its ack: {rate}, {bytes}"
+    ));
+    report.answer("events acknowledged", &expected.total(), &progress.events);
     Ok(())
 }
 
 /// Asks what a platform engineer would ask.
 pub(super) async fn ask(client: &Client, expected: &Expected, report: &mut Report) -> Result<(), Failure> {
-    report.answer("events in all", expected.total(), count(client, "").await?);
+    report.answer("events in all", &expected.total(), &count(client, "").await?);
 
     let groups = count_by(client, DEPLOYED, "actor").await?;
     report.step("asked: who deployed to production?");
@@ -68,7 +70,7 @@ pub(super) async fn ask(client: &Client, expected: &Expected, report: &mut Repor
     let found = count(client, &format!("artifact = \"{}\"", expected.artifact)).await?;
     let short: String = expected.artifact.chars().take(23).collect();
     report.step(&format!("asked: what touched artifact {short}…?"));
-    report.answer("events", expected.artifact_events, found);
+    report.answer("events", &expected.artifact_events, &found);
     Ok(())
 }
 
@@ -93,7 +95,10 @@ pub(super) async fn tail(daemon: &Daemon, client: &Client, report: &mut Report) 
         ids.extend(answer.records.into_iter().filter_map(|record| record.event?.id));
     }
     sent.await.map_err(Failure::running)??;
-    report.step(&format!("followed {} events live while a second producer sent them", text::count(LIVE_EVENTS)));
+    report.step(&format!(
+        "followed {} events live while a second producer sent them",
+        text::count(LIVE_EVENTS)
+    ));
     let wanted: Vec<_> = (0..LIVE_EVENTS).map(|number| format!("demo.live-{number}")).collect();
     report.list("ids, in the order sent", &wanted, &ids, 0);
     Ok(LIVE_EVENTS)
@@ -104,8 +109,10 @@ pub(super) async fn seal(client: &Client, report: &mut Report) -> Result<(), Fai
     let sealed = client.seal(SealRequest::default()).await?;
     let status = client.status().await?;
     let total: u64 = status.logs.iter().map(|log| log.sealed_segments).sum();
-    let events: u64 = sealed.segments.iter().map(|segment| segment.end_sequence - segment.first_sequence).sum();
-    let what = format!("rolled and sealed {} segments with {} events", sealed.segments.len(), text::count(events));
+    let events: u64 =
+        sealed.segments.iter().map(|segment| segment.end_sequence - segment.first_sequence).sum();
+    let what =
+        format!("rolled and sealed {} segments with {} events", sealed.segments.len(), text::count(events));
     report.step(&format!("{what}; {total} are sealed by now"));
     Ok(())
 }
@@ -150,7 +157,7 @@ pub(super) async fn kill_and_restart(daemon: &mut Daemon, report: &mut Report) -
         "the third producer went on by itself: {} reconnects, {} requests sent twice and stored once",
         progress.reconnects, progress.repeated_batches
     ));
-    report.answer("its events acknowledged", ACROSS_EVENTS, progress.events);
+    report.answer("its events acknowledged", &ACROSS_EVENTS, &progress.events);
     Ok(ACROSS_EVENTS)
 }
 
@@ -164,9 +171,13 @@ pub(super) async fn nothing_lost(
     let limit = usize::try_from(ACROSS_EVENTS).unwrap_or(usize::MAX);
     let found = ids(client, "action = demo.across", Order::OldestFirst, limit + 1).await?;
     report.step("read back what was sent across the kill");
-    report.answer("events found", ACROSS_EVENTS, found.len() as u64);
-    report.answer("different ids among them", ACROSS_EVENTS, found.iter().collect::<BTreeSet<_>>().len() as u64);
-    report.answer("events in all", expected.total() + more, count(client, "").await?);
+    report.answer("events found", &ACROSS_EVENTS, &(found.len() as u64));
+    report.answer(
+        "different ids among them",
+        &ACROSS_EVENTS,
+        &(found.iter().collect::<BTreeSet<_>>().len() as u64),
+    );
+    report.answer("events in all", &(expected.total() + more), &count(client, "").await?);
     Ok(())
 }
 
@@ -190,14 +201,23 @@ pub(super) async fn sweep(
         }
         sleep(Duration::from_millis(100)).await;
     };
-    report.step(&format!("planned a sweep: {} segments of class scratch have expired", planned.segments.len()));
+    report
+        .step(&format!("planned a sweep: {} segments of class scratch have expired", planned.segments.len()));
     let swept = client.sweep(false).await?;
-    report.step(&format!("swept: {} dropped, {} freed", swept.segments.len(), text::bytes(swept.freed_bytes)));
-    report.answer("segments dropped", planned.segments.len(), swept.segments.len());
+    report.step(&format!(
+        "swept: {} dropped, {} freed",
+        swept.segments.len(),
+        text::bytes(swept.freed_bytes)
+    ));
+    report.answer("segments dropped", &planned.segments.len(), &swept.segments.len());
     let scratch = daemon.data().join("logs/default/scratch");
-    report.answer("receipts that stay", swept.segments.len(), files_below(&scratch, "drop")?.len());
-    report.answer("events of class scratch left", 0, count(client, "class = scratch").await?);
-    report.answer("events of the other classes", expected.total() + more - expected.scratch, count(client, "").await?);
+    report.answer("receipts that stay", &swept.segments.len(), &files_below(&scratch, "drop")?.len());
+    report.answer("events of class scratch left", &0, &count(client, "class = scratch").await?);
+    report.answer(
+        "events of the other classes",
+        &(expected.total() + more - expected.scratch),
+        &count(client, "").await?,
+    );
     Ok(())
 }
 
@@ -206,11 +226,18 @@ async fn count(client: &Client, filter: &str) -> Result<u64, Failure> {
     Ok(client.count(request).await?.total)
 }
 
-async fn count_by(client: &Client, filter: &str, field: &str) -> Result<BTreeMap<Option<String>, u64>, Failure> {
+async fn count_by(
+    client: &Client,
+    filter: &str,
+    field: &str,
+) -> Result<BTreeMap<Option<String>, u64>, Failure> {
     let request =
         CountRequest { filter: filter.to_owned(), group_by: vec![field.to_owned()], limit: 100_000 };
     let groups = client.count(request).await?.groups;
-    Ok(groups.into_iter().filter_map(|group| Some((group.values.into_iter().next()?.value, group.count))).collect())
+    Ok(groups
+        .into_iter()
+        .filter_map(|group| Some((group.values.into_iter().next()?.value, group.count)))
+        .collect())
 }
 
 async fn ids(client: &Client, filter: &str, order: Order, limit: usize) -> Result<Vec<String>, Failure> {
@@ -231,7 +258,9 @@ fn ranked(groups: impl IntoIterator<Item = (Option<String>, u64)>) -> Vec<String
     groups.sort_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
     groups
         .into_iter()
-        .map(|(value, count)| format!("{:>9}  {}", text::count(count), value.as_deref().unwrap_or("(no stage)")))
+        .map(|(value, count)| {
+            format!("{:>9}  {}", text::count(count), value.as_deref().unwrap_or("(no stage)"))
+        })
         .collect()
 }
 

@@ -416,7 +416,7 @@ fn check_frames(subject: &Subject, verdict: &Verdict, closed: &Closed, printer: 
             );
         }
         _ if accepted => {
-            printer.holds("frames", format!("damaged at {end}, which the loss beside the file accepts"))
+            printer.holds("frames", format!("damaged at {end}, which the loss beside the file accepts"));
         }
         VerdictKind::Damaged(damage) => printer.fails("frames", damaged(verdict, damage)),
         VerdictKind::Clean | VerdictKind::Torn { .. } => {
@@ -443,7 +443,7 @@ fn check_mark(path: &Path, mark: Option<&Mark>, printer: &mut Printer<impl Write
     let Some(mark) = mark else { return Ok(()) };
     match beside::root_of(path, mark.length)? {
         Some(root) => {
-            printer.compare("mark", &mark.root, &root, &format!("the last mark, for {} bytes,", mark.length))
+            printer.compare("mark", &mark.root, &root, &format!("the last mark, for {} bytes,", mark.length));
         }
         None => printer
             .fails("mark", format!("the file has fewer than the {} bytes of its last mark", mark.length)),

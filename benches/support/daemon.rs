@@ -1,13 +1,14 @@
-//! The real daemon, in this process, with its default settings.
+//! The real daemon, in this process, with its defaults and what the environment sets
+//! (`PIPEROLL_LIMITS__STREAM_REQUESTS_MAX=1024`): the effect of a setting is one run away.
 
 use anyhow::Result;
-use piperoll_server::{Config, Running, StartOptions, start};
+use piperoll_server::{Overrides, Running, StartOptions, load, start};
 use std::{net::SocketAddr, path::Path};
 use tokio::runtime::Runtime;
 
 /// Starts it on `directory`; its tasks run in `runtime`.
 pub(crate) fn start_daemon(runtime: &Runtime, directory: &Path) -> Result<Running> {
-    let mut config = Config::default();
+    let mut config = load(None, &Overrides::default())?.config;
     config.storage.directory = directory.to_owned();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     (config.server.grpc_listen, config.server.http_listen) = (any, any);

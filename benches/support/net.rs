@@ -1,9 +1,8 @@
 //! Servers that answer without doing anything, and connections to servers, all with the daemon's own windows
 //! and frame sizes, so that an echo pays exactly the transport that the daemon pays.
 
-use crate::clock::{median, now};
 use anyhow::Result;
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 use tokio::{net::TcpListener, runtime::Runtime};
 use tonic::{
     service::Routes,
@@ -41,18 +40,4 @@ pub(crate) async fn connect(address: SocketAddr) -> Result<Channel> {
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
     Ok(endpoint.connect().await?)
-}
-
-/// The median time of `runs` calls, one after the other.
-pub(crate) async fn round_trips<F: Future<Output = Result<()>>>(
-    runs: usize,
-    mut call: impl FnMut() -> F,
-) -> Result<Duration> {
-    let mut times = Vec::with_capacity(runs);
-    for _ in 0..runs {
-        let start = now();
-        call().await?;
-        times.push(start.elapsed());
-    }
-    Ok(median(times))
 }

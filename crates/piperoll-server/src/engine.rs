@@ -30,7 +30,9 @@ const DIRECTORY_FILE_BYTES_MAX: usize = 4_096;
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The data directory is not there.
-    #[error("there is no such directory; make it (serve --init does), or set storage.directory to the one you mean")]
+    #[error(
+        "there is no such directory; make it (serve --init does), or set storage.directory to the one you mean"
+    )]
     Missing,
     /// The system refused.
     #[error("{0}")]

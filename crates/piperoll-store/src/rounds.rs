@@ -136,7 +136,8 @@ impl Rounds {
         let number = self.number + 1;
         let at = path(number);
         let bytes = RoundFile { number, marks }.encode();
-        put(&*core.disk, &at, &bytes, self.written < 2).map_err(|source| RoundWriteError::Io { path: at, source })?;
+        put(&*core.disk, &at, &bytes, self.written < 2)
+            .map_err(|source| RoundWriteError::Io { path: at, source })?;
         Ok(lengths)
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! `PIPEROLL_CRASH_STATES` says how many states of the disk are tried after each call, `PIPEROLL_TEST_CASES`
 //! how many random histories; `PIPEROLL_TEST_SEED` with a failure's seed repeats that one alone.
+//! `PIPEROLL_DAMAGE_STEP=1` damages every byte of every file, and not one of some.
 
 #[cfg(test)]
 mod damage;

@@ -16,7 +16,7 @@ const LAST_SEQUENCE: u64 = u64::MAX - 1;
 /// A request that was checked whole.
 #[derive(Clone, Debug)]
 pub struct CheckedBatch {
-    /// The event fields, back to back, in the client's order and bytes: what a frame's payload is made of.
+    /// The event fields, back to back, in the client's order and bytes (I17): what a frame's payload is made of.
     /// Shares the request's memory where these fields lie together in it.
     pub payload: Bytes,
     /// Where each event lies in the payload.

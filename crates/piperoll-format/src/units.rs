@@ -89,7 +89,7 @@ impl fmt::Debug for Root {
 }
 
 impl fmt::Debug for FrameSalt {
-    /// Says nothing of the salt: while its segment is active, no answer and no log line may show it.
+    /// Says nothing of the salt (I20): while its segment is active, no answer and no log line may show it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("FrameSalt(..)")
     }

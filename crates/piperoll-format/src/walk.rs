@@ -161,6 +161,7 @@ impl Steps {
     fn verdict(self, mark: Option<&Mark>, behind: Behind) -> Verdict {
         let durable = self.durable.max(behind.durable);
         let mark_not_met = mark.is_some() && !self.mark_met;
+        // I8
         let kind = if self.at < durable || mark_not_met {
             VerdictKind::Damaged(Damage { frames_after: behind.frames, mark_not_met })
         } else if let Some(not_zero) = behind.not_zero {

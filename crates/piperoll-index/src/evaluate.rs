@@ -27,7 +27,7 @@ pub struct Matches {
     pub maybe: RoaringBitmap,
 }
 
-/// The truth lies between these.
+/// The truth lies between these (I13).
 struct Bounds {
     /// Match.
     sure: RoaringBitmap,

@@ -63,6 +63,7 @@ struct Section {
     range: Range<usize>,
 }
 
+/// The index of a segment; its canonical part is a function of the log and of nothing else (I12).
 pub(crate) fn build(columns: &Columns, root: &Root) -> Result<BuiltIndex, IndexError> {
     let mut bytes = first_block(columns, root);
     let directory = bytes.len();

@@ -95,7 +95,7 @@ pub(crate) fn create_temporary<D: Disk>(disk: &D, at: &Path) -> io::Result<D::Fi
     }
 }
 
-/// Writes the new file `at` whole and durably, but for its name: the caller syncs the directory.
+/// Writes the new file `at` whole and durably (I11), but for its name: the caller syncs the directory.
 pub(crate) fn write_new<D: Disk>(disk: &D, at: &Path, parts: &[&[u8]], protect: bool) -> io::Result<()> {
     let written = write_temporary(disk, at, parts, protect);
     if written.is_err() {

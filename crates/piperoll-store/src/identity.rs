@@ -1,4 +1,4 @@
-//! One daemon a directory: the lock on `piperoll.dir`, and the ids in it (R27, R28).
+//! One daemon a directory: the lock on `piperoll.dir`, and the ids in it (R27, R28; I19).
 
 use crate::disk::{Disk, DiskFile};
 use crate::durable::read_whole;

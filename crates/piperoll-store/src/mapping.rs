@@ -3,7 +3,7 @@
 //! # The mapping contract
 //!
 //! A slice handed out by [`Mapping::bytes`] promises the compiler that its bytes do not change. The kernel
-//! does not know that promise; these rules keep it:
+//! does not know that promise; these rules keep it (I18):
 //!
 //! 1. **One process.** The lock file lets one daemon write the directory, for the life of the store.
 //! 2. **Bytes that were sliced are finished.** A handle and the maps it made share a frontier: the end of the

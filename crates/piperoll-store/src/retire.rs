@@ -119,6 +119,7 @@ impl<D: Disk> Retirer<D> {
         let mut unfinished = self.unfinished.lock();
         finish_all(&*self.core.disk, &mut unfinished)?;
         let Oldest { log, segment: oldest, seal } = self.oldest(segment)?;
+        // I15
         self.write_receipt(log.home(), &seal, rule)?;
         log.remove(segment.first);
         oldest.become_dropped();

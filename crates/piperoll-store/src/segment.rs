@@ -145,7 +145,10 @@ impl OpenSegment {
 
     /// Publishes up to `reach`, which is durable (R4).
     pub(crate) fn publish(&self, reach: Reach) {
-        *self.reach.write() = reach;
+        let mut published = self.reach.write();
+        // I2: what was served stays served.
+        assert!(published.length <= reach.length && published.end <= reach.end, "a segment never shrinks");
+        *published = reach;
     }
 
     /// Takes the map of a file that has grown.

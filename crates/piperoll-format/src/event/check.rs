@@ -176,7 +176,7 @@ const fn depth(rules: &Rules) -> usize {
     deepest + 1
 }
 
-/// Checks an event's bytes by every rule, and gives the view of them.
+/// Checks an event's bytes by every rule (I16), and gives the view of them.
 pub fn check_event(bytes: &[u8]) -> Result<EventView<'_>, EventError> {
     if bytes.len() > EVENT_BYTES_MAX {
         return Err(whole(EventProblem::TooLong(bytes.len())));

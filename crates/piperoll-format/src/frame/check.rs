@@ -101,6 +101,7 @@ pub fn check_frame<'a>(
     let bytes = bytes.get(..header.length as usize).ok_or(need)?;
     let mut crc = crc_of_place(salt, offset, header.length);
     crc.update(bytes.get(8..).ok_or(need)?);
+    // I9
     if crc.finalize() != header.crc {
         return Err(bad("crc32", "that of these bytes at this place", header.crc));
     }

@@ -1,4 +1,5 @@
-//! Reading one pinned segment: its matches from the index, its events from the map.
+//! Reading one pinned segment: its matches from the index, its events from the map. What cannot be read is an error
+//! and never left out (I14).
 
 use super::{
     error::{Place, ReadError},

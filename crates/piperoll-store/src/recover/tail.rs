@@ -154,6 +154,7 @@ impl<D: Disk> Recovery<'_, D> {
         end: u64,
     ) -> Result<(), OpenError> {
         let io = OpenError::io;
+        // I7
         let mut kept_bytes = Vec::new();
         let kept_end = not_zero.end.min(not_zero.start.saturating_add(self.options.torn_bytes_max));
         let kept = read_steps(file, not_zero.start, kept_end, &mut |_, step| {

@@ -103,6 +103,7 @@ impl GroupBytes {
         let pieces = || frame.parts.iter().flat_map(|part| &part.pieces);
         let payload: Vec<&[u8]> = pieces().map(AsRef::as_ref).collect();
         let parts = FrameParts {
+            // I3
             first_sequence: place.first.plus(self.events),
             received: place.received,
             durable_end: place.offset.0,

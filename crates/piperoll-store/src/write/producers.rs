@@ -82,7 +82,7 @@ impl ProducerTable {
         producer.heard = producer.heard.max(heard);
     }
 
-    /// Takes a request in. `done` is kept until [`Self::finish`].
+    /// Takes a request in (I5). `done` is kept until [`Self::finish`].
     pub(crate) fn begin(
         &self,
         name: &ProducerName,

@@ -137,6 +137,7 @@ impl<D: Disk> Core<D> {
         self.producers(log.tenant()).forget(since);
         self.write_producers(home, reach.end, &active.heard)?;
         let old = &active.open.header;
+        // I10
         let previous = Previous { first: old.first, length: reach.length.0, root };
         let header = self.header(home, old.log_id, reach.end, created, Some(previous));
         let mut next = self.begin_segment(home, header, HashMap::new())?;

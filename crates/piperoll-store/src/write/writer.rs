@@ -263,6 +263,7 @@ impl<D: Disk> ActiveWriter<D> {
             self.trim()?;
         }
         let reach = self.open.reach();
+        // I4
         let received = self.last_received.max(core.now());
         let place = GroupPlace { offset: reach.length, first: reach.end, received };
         let encoded = self.bytes.encode(frames, place, &self.open.header.salt);
@@ -290,6 +291,7 @@ impl<D: Disk> ActiveWriter<D> {
             return Err(trouble(&format!("write failed at offset {offset} of {}", self.name()), &error));
         }
         let before = core.clock.now().monotonic_ns;
+        // I1, I6
         if let Err(error) = self.file.sync_data() {
             // Not even a full disk passes here (R9): what a failed sync left behind is unknown.
             let reason = format!("sync failed at offset {offset} of {}: {error}", self.name());

@@ -114,7 +114,9 @@ pub(crate) fn run(
         let (start, before) = (now(), Processor::read(CLIENT)?);
         let mut calls = JoinSet::new();
         if shape.streams {
-            channels.into_iter().for_each(|channel| drop(calls.spawn(one_stream(channel, source()))));
+            for channel in channels {
+                calls.spawn(one_stream(channel, source()));
+            }
         } else {
             let callers = channels.iter().cycle().take(UNARY_IN_FLIGHT).cloned();
             callers.for_each(|channel| drop(calls.spawn(many_calls(channel, source()))));

@@ -25,7 +25,9 @@ pub(crate) async fn fill(address: SocketAddr, seed: u64, count: usize) -> Result
         let mut events = Events::new(seed, count as u64, DAYS).take(count);
         loop {
             let batch: Vec<Event> = events.by_ref().take(BATCH_EVENTS).collect();
-            batch.iter().for_each(|event| sent.note(event));
+            for event in &batch {
+                sent.note(event);
+            }
             // The receiver goes when the stream breaks, and that is what the caller hears of.
             if batch.is_empty() || batches.blocking_send(batch).is_err() {
                 return sent;

@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 /// Starts it on `directory`; its tasks run in `runtime`.
 pub(crate) fn start_daemon(runtime: &Runtime, directory: &Path) -> Result<Running> {
     let mut config = load(None, &Overrides::default())?.config;
-    config.storage.directory = directory.to_owned();
+    directory.clone_into(&mut config.storage.directory);
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
     (config.server.grpc_listen, config.server.http_listen) = (any, any);
     let options = StartOptions { create_directory: true, ..StartOptions::default() };

@@ -17,14 +17,14 @@ pub(super) struct Folder {
 
 impl Folder {
     /// Makes it: the named one, which must be empty, or a temporary one.
-    pub(super) fn make(named: Option<&Path>, keep: bool) -> Result<Self, Failure> {
+    pub(super) fn make(named: Option<&Path>) -> Result<Self, Failure> {
         let Some(named) = named else {
             let temporary = tempfile::Builder::new().prefix("piperoll-demo-").tempdir()?;
             let path = temporary.path().to_owned();
             return Ok(Self { path, temporary: Some(temporary) });
         };
         fs::create_dir_all(named).with_context(|| named.display().to_string()).map_err(Failure::Usage)?;
-        if fs::read_dir(named)?.next().is_some() && !keep {
+        if fs::read_dir(named)?.next().is_some() {
             return Err(Failure::Usage(anyhow!(
                 "{} is not empty: the demo begins with nothing",
                 named.display()

@@ -36,7 +36,7 @@ pub(crate) struct Args {
 /// Tells the story; `Done::Nothing` where an answer was not what it had to be.
 pub(crate) async fn run(args: Args) -> Outcome {
     let mut report = Report::begin();
-    let folder = files::Folder::make(args.directory.as_deref(), args.keep)?;
+    let folder = files::Folder::make(args.directory.as_deref())?;
     let expected = Expected::count(args.seed, args.events).map_err(Failure::running)?;
     report.step("counted the answers from the input, before sending any of it");
 

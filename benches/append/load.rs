@@ -38,6 +38,7 @@ pub(crate) struct Shape {
 }
 
 /// What came of it.
+#[derive(Default)]
 pub(crate) struct Outcome {
     /// Events acknowledged.
     pub(crate) events: f64,
@@ -48,6 +49,14 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    /// Adds another slice of the same load.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.events += other.events;
+        self.seconds += other.seconds;
+        self.processor.client += other.processor.client;
+        self.processor.server += other.processor.server;
+    }
+
     /// Events a second.
     pub(crate) fn rate(&self) -> f64 {
         self.events / self.seconds

@@ -5,7 +5,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::fs;
 
 /// Processor seconds so far.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Processor {
     /// Of the threads of the client.
     pub(crate) client: f64,

@@ -17,6 +17,17 @@ pub(crate) struct Written {
     pub(crate) syncs: f64,
 }
 
+impl Written {
+    /// What was written since `before`.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            events: self.events - before.events,
+            bytes: self.bytes - before.bytes,
+            syncs: self.syncs - before.syncs,
+        }
+    }
+}
+
 /// Reads them.
 pub(crate) fn written(http: SocketAddr) -> Result<Written> {
     let mut stream = TcpStream::connect(http)?;

@@ -33,6 +33,8 @@ pub struct Verdict {
     pub durable: u64,
     /// What stands from F on, and what that means.
     pub kind: VerdictKind,
+    /// The frames behind F that check, in the order of the file.
+    pub frames_after: Vec<FrameAfter>,
     /// Whether a later version wrote one of the frames: then the log opens read-only.
     pub newer: bool,
 }
@@ -52,15 +54,13 @@ pub enum VerdictKind {
 }
 
 /// What a walk knows about damage. It begins where the walk ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// The frames behind it that check, in the order of the file.
-    pub frames_after: Vec<FrameAfter>,
     /// Whether the mark was not met: no frame ends at its length with its end sequence.
     pub mark_not_met: bool,
 }
 
-/// A frame that checks, behind damage.
+/// A frame that checks, behind the end of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameAfter {
     /// Where it is.
@@ -163,7 +163,7 @@ impl Steps {
         let mark_not_met = mark.is_some() && !self.mark_met;
         // I8
         let kind = if self.at < durable || mark_not_met {
-            VerdictKind::Damaged(Damage { frames_after: behind.frames, mark_not_met })
+            VerdictKind::Damaged(Damage { mark_not_met })
         } else if let Some(not_zero) = behind.not_zero {
             VerdictKind::Torn { not_zero }
         } else {
@@ -176,6 +176,7 @@ impl Steps {
             frames: self.frames,
             durable,
             kind,
+            frames_after: behind.frames,
             newer: self.newer,
         }
     }

@@ -136,7 +136,7 @@ impl From<ReadError> for Refusal {
     fn from(error: ReadError) -> Self {
         let message = error.to_string();
         match error {
-            ReadError::DataLoss { .. } | ReadError::Io { .. } => {
+            ReadError::DataLoss { .. } | ReadError::Lost { .. } | ReadError::Io { .. } => {
                 Self::new(Code::DataLoss, "data_loss", message)
             }
             ReadError::Position(error) => error.into(),

@@ -71,6 +71,13 @@ impl<D: Disk> Log<D> {
         }
     }
 
+    /// Takes what a recovery of the same log found; `writer` is this log's own.
+    pub(crate) fn become_again(&self, recovered: Self, writer: &mut Writer<D>) {
+        *writer = recovered.writer.into_inner();
+        self.segments.store(recovered.segments.load_full());
+        *self.trouble.write() = recovered.trouble.into_inner();
+    }
+
     /// Its tenant.
     pub(crate) fn tenant(&self) -> &Name {
         &self.home.tenant

@@ -59,7 +59,7 @@ pub(crate) struct Core<D: Disk> {
     pub(crate) work: Bell,
     /// Rung when hashes and columns have fallen behind the writers.
     pub(crate) behind: Bell,
-    /// Held while a segment is sealed: one at a time.
+    /// Held while a segment is sealed or dropped, or a loss accepted: one at a time.
     pub(crate) sealing: Mutex<()>,
     tenants: Mutex<HashMap<Name, Arc<ProducerTable>>>,
 }

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering::SeqCst;
 /// The capability to do what has to be done behind the appends.
 pub struct Keeper<D: Disk> {
     pub(crate) core: Arc<Core<D>>,
-    rounds: Mutex<Rounds>,
+    pub(crate) rounds: Mutex<Rounds>,
 }
 
 impl<D: Disk> Keeper<D> {
@@ -211,6 +211,8 @@ fn check_history<D: Disk>(log: &Log<D>) {
     let segments = log.snapshot();
     for (segment, next) in segments.iter().zip(segments.iter().skip(1)) {
         match segment.seal() {
+            // What a person accepted is no gap.
+            Ok(Some(seal)) if segment.loss().is_some() => segment.ends_at(seal.head.end),
             Ok(Some(seal)) if seal.head.end < next.first() => {
                 let (first, end) = (seal.head.end, next.first());
                 let dir = log.home().dir.display();
@@ -220,7 +222,7 @@ fn check_history<D: Disk>(log: &Log<D>) {
                 log.insert(&Arc::new(missing));
                 log.refuse(Trouble::ReadOnly(reason));
             }
-            Ok(_) | Err(PinError::Dropped) => {}
+            Ok(_) | Err(PinError::Dropped | PinError::Lost) => {}
             Err(error) => log.refuse(Trouble::ReadOnly(error.to_string())),
         }
     }
@@ -231,7 +233,7 @@ impl<D: Disk> Log<D> {
     fn has_active_frames(&self) -> bool {
         match &*self.writer.lock() {
             Writer::Ready(active) => !active.is_empty(),
-            Writer::Unborn(_) | Writer::Shut => false,
+            Writer::Unborn(_) | Writer::AfterLoss(_) | Writer::Shut => false,
         }
     }
 }

@@ -12,6 +12,7 @@ mod durable;
 mod follow;
 mod identity;
 mod keeper;
+mod loss;
 pub mod mapping;
 mod options;
 pub mod os;
@@ -30,6 +31,7 @@ mod timekeeper;
 mod write;
 
 pub use keeper::Keeper;
+pub use loss::{Acceptance, AcceptedLoss, Loss, LossError};
 pub use options::{Clock, Entropy, Moment, Options};
 pub use read::*;
 pub use recover::{Cut, OpenError, ReadOnlyLog, RecoveryReport, open};

@@ -8,7 +8,7 @@ use crate::core::Core;
 use crate::disk::Disk;
 use crate::durable::{FileKind, write_new};
 use crate::seal::SealedSegment;
-use crate::segment::{Home, PinError, Segment};
+use crate::segment::{Home, PinError, Segment, SegmentState};
 use crate::stats::add;
 use parking_lot::Mutex;
 use piperoll_format::entry::{Drop, EntryDetail, EntryFile, EntryHead, Seal, SealedDetail};
@@ -83,6 +83,8 @@ pub struct Retirer<D: Disk> {
 /// The oldest segment of a log.
 struct Oldest<D: Disk> {
     log: Arc<Log<D>>,
+    /// Segments before it of which nothing can be read, as a person accepted.
+    lost: Vec<Arc<Segment<D>>>,
     segment: Arc<Segment<D>>,
     seal: Seal,
 }
@@ -106,7 +108,7 @@ impl<D: Disk> Retirer<D> {
             for segment in log.snapshot().iter() {
                 match segment.seal() {
                     Ok(Some(seal)) => sealed.push(SealedSegment::new(log.home(), &seal)),
-                    Ok(None) | Err(PinError::Dropped) => {}
+                    Ok(None) | Err(PinError::Dropped | PinError::Lost) => {}
                     Err(error) => return Err(DropError::Unreadable(error.to_string())),
                 }
             }
@@ -118,12 +120,16 @@ impl<D: Disk> Retirer<D> {
     pub fn drop_segment(&self, segment: &SealedSegment, rule: &DropRule) -> Result<Freed, DropError> {
         let mut unfinished = self.unfinished.lock();
         finish_all(&*self.core.disk, &mut unfinished)?;
-        let Oldest { log, segment: oldest, seal } = self.oldest(segment)?;
+        let _turn = self.core.sealing.lock();
+        let Oldest { log, lost, segment: oldest, seal } = self.oldest(segment)?;
         // I15
         self.write_receipt(log.home(), &seal, rule)?;
-        log.remove(segment.first);
-        oldest.become_dropped();
-        unfinished.push((log.home().dir.clone(), segment.first));
+        // What was lost before it goes with it: nothing of it could be read.
+        for gone in lost.iter().chain([&oldest]) {
+            log.remove(gone.first());
+            gone.become_dropped();
+            unfinished.push((log.home().dir.clone(), gone.first()));
+        }
         add(&self.core.stats.drops, 1);
         add(&self.core.stats.dropped_bytes, seal.length);
         finish_all(&*self.core.disk, &mut unfinished)?;
@@ -135,7 +141,10 @@ impl<D: Disk> Retirer<D> {
         let not_sealed = |why: &str| DropError::NotSealed(name(), why.to_owned());
         let log = self.core.catalog.log(&segment.tenant, &segment.class);
         let log = log.ok_or_else(|| not_sealed("there is no such log"))?;
-        let oldest = log.snapshot().first().cloned().ok_or_else(|| not_sealed("its log is empty"))?;
+        let segments = log.snapshot();
+        let is_lost = |segment: &&Arc<Segment<D>>| segment.state() == SegmentState::Lost;
+        let lost: Vec<_> = segments.iter().take_while(is_lost).cloned().collect();
+        let oldest = segments.get(lost.len()).cloned().ok_or_else(|| not_sealed("its log is empty"))?;
         if oldest.first() < segment.first {
             return Err(DropError::NotOldest(name()));
         }
@@ -147,7 +156,7 @@ impl<D: Disk> Retirer<D> {
         if seal.root != segment.root {
             return Err(not_sealed("its root is another"));
         }
-        Ok(Oldest { log, segment: oldest, seal })
+        Ok(Oldest { log, lost, segment: oldest, seal })
     }
 
     fn write_receipt(&self, home: &Home<D>, seal: &Seal, rule: &DropRule) -> Result<(), DropError> {

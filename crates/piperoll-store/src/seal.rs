@@ -10,6 +10,7 @@ use crate::recover::{ENTRY_FILE_BYTES_MAX, Source};
 use crate::segment::{Home, IndexBytes, LogBytes, OpenSegment, PinError, SealedBody, Segment};
 use crate::stats::add;
 use piperoll_format::entry::{Entry, EntryFile, EntryHead, Seal};
+use piperoll_format::frame::check_frame;
 use piperoll_format::limits::SEGMENT_HEADER_BYTES;
 use piperoll_format::names::Name;
 use piperoll_format::segment::SegmentHeader;
@@ -90,7 +91,7 @@ impl<D: Disk> Core<D> {
         // One at a time: the keeper and whoever asks may come together.
         let _turn = self.sealing.lock();
         let Some(open) = segment.unsealed().filter(|open| open.closed().is_some()) else { return Ok(None) };
-        match self.seal_open(log.home(), &open) {
+        match self.seal_open(log.home(), &open, segment.loss().is_some()) {
             Ok(seal) => {
                 segment.become_sealed(seal);
                 add(&self.stats.seals, 1);
@@ -106,7 +107,7 @@ impl<D: Disk> Core<D> {
         }
     }
 
-    fn seal_open(&self, home: &Home<D>, open: &OpenSegment) -> Result<Seal, PinError> {
+    fn seal_open(&self, home: &Home<D>, open: &OpenSegment, has_loss: bool) -> Result<Seal, PinError> {
         let (path, first) = (&open.path, open.header.first);
         let file = self.disk.open(path, Open::Read).map_err(PinError::io(path))?;
         let closed =
@@ -116,7 +117,7 @@ impl<D: Disk> Core<D> {
             let reason = format!("the file hashes to {root}, {} was written", closed.root);
             return Err(PinError::damaged(path, Offset(0), reason));
         }
-        let index = index(path, &file, &open.header, &root)?;
+        let index = index(path, &file, &open.header, &root, has_loss)?;
         let (earliest_received, latest_received) = index.received.unwrap_or_default();
         let head = EntryHead {
             log_id: open.header.log_id,
@@ -166,12 +167,14 @@ fn hash<F: DiskFile>(path: &Path, file: &F) -> Result<Root, PinError> {
     Ok(Root(*hasher.finalize().as_bytes()))
 }
 
-/// The index of a segment's file, made from its frames.
+/// The index of a segment's file, made from its frames: all of them, and nothing else between them, unless a person
+/// accepted that some are lost. Then it has those that check.
 fn index<F: DiskFile>(
     path: &Path,
     file: &F,
     header: &SegmentHeader,
     root: &Root,
+    has_loss: bool,
 ) -> Result<BuiltIndex, PinError> {
     let length = file.length().map_err(PinError::io(path))?;
     let mut builder = Builder::new(header.first, &header.salt, &header.class);
@@ -187,7 +190,16 @@ fn index<F: DiskFile>(
     if let Some((offset, error)) = refused {
         return Err(PinError::damaged(path, offset, error));
     }
-    if verdict.end.0 != length {
+    if has_loss {
+        for after in &verdict.frames_after {
+            let mut bytes = vec![0; usize::try_from(after.length).unwrap_or_default()];
+            let read = file.read_at(&mut bytes, after.offset.0).map_err(PinError::io(path))?;
+            let frame = check_frame(bytes.get(..read).unwrap_or_default(), after.offset, &header.salt);
+            let frame = frame.map_err(|error| PinError::damaged(path, after.offset, error))?;
+            // As in the columns: one that does not lie behind the others is part of the damage.
+            let _ = builder.frame(after.offset, &frame);
+        }
+    } else if verdict.end.0 != length {
         return Err(PinError::damaged(path, verdict.end, format!("expected frames up to {length}")));
     }
     builder.finish(root).map_err(|error| PinError::damaged(path, Offset(length), error))
@@ -205,7 +217,7 @@ pub(crate) fn read<D: Disk>(home: &Home<D>, first: Sequence) -> Result<Seal, Pin
 }
 
 /// Opens a sealed segment.
-pub(crate) fn load<D: Disk>(home: &Home<D>, first: Sequence) -> Result<SealedBody, PinError> {
+pub(crate) fn load<D: Disk>(home: &Home<D>, first: Sequence, has_loss: bool) -> Result<SealedBody, PinError> {
     let seal = read(home, first)?;
     let path = FileKind::Log.path(&home.dir, first);
     let io = || PinError::io(&path);
@@ -225,7 +237,7 @@ pub(crate) fn load<D: Disk>(home: &Home<D>, first: Sequence) -> Result<SealedBod
     let map = Arc::new(file.map(length).map_err(io())?);
     let index = match open_index(home, &seal) {
         Some(index) => index,
-        None => make_index(home, &path, &file, &header, &seal)?,
+        None => make_index(home, (&path, &file), &header, &seal, has_loss)?,
     };
     let log = LogBytes::new(map, Offset(length), header.salt, path.clone());
     Ok(SealedBody { seal, log, index })
@@ -242,12 +254,12 @@ fn open_index<D: Disk>(home: &Home<D>, seal: &Seal) -> Option<IndexBytes> {
 /// Makes the index again: it is derived, and its canonical part must come out as the seal says (R19).
 fn make_index<D: Disk>(
     home: &Home<D>,
-    path: &Path,
-    file: &D::File,
+    (path, file): (&Path, &D::File),
     header: &SegmentHeader,
     seal: &Seal,
+    has_loss: bool,
 ) -> Result<IndexBytes, PinError> {
-    let built = index(path, file, header, &seal.root)?;
+    let built = index(path, file, header, &seal.root, has_loss)?;
     if built.index_root != seal.index_root {
         let reason =
             format!("its index comes out as {}, the seal says {}", built.index_root, seal.index_root);

@@ -3,6 +3,7 @@
 use crate::disk::{Disk, DiskFile, Open};
 use crate::durable::FileKind;
 use crate::follow::{ActiveColumns, RunningHash};
+use crate::loss::AcceptedLoss;
 use crate::mapping::Mapping;
 use crate::seal;
 use parking_lot::{Mutex, RwLock};
@@ -12,6 +13,7 @@ use piperoll_format::names::Name;
 use piperoll_format::segment::SegmentHeader;
 use piperoll_format::units::{FrameSalt, Offset, Root, Sequence, UnixNanos};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -48,6 +50,9 @@ pub(crate) enum PinError {
     /// Retention took it after the snapshot was made.
     #[error("the segment was dropped")]
     Dropped,
+    /// Nothing of it is left, and a person accepted that.
+    #[error("the segment is lost, which was accepted")]
+    Lost,
 }
 
 impl PinError {
@@ -75,6 +80,8 @@ pub(crate) enum SegmentState {
     Sealed,
     /// Its file is missing or damaged from the start.
     Unreadable,
+    /// Nothing of it can be read, and a person accepted that.
+    Lost,
     /// Gone, by retention.
     Dropped,
 }
@@ -217,6 +224,8 @@ enum Body {
     Sealed(Option<Arc<SealedBody>>),
     /// Nothing of it can be read, and why: whoever asks for it must not get an answer that looks whole.
     Unreadable(String),
+    /// Nothing of it can be read, and a person accepted that.
+    Lost,
     Dropped,
 }
 
@@ -228,27 +237,47 @@ pub(crate) struct Segment<D: Disk> {
     end: RwLock<Sequence>,
     /// The seal, read when it is first asked for.
     seal: Mutex<Option<Seal>>,
+    /// What a person accepted as lost of it.
+    loss: Option<AcceptedLoss>,
     body: Mutex<Body>,
 }
 
 impl<D: Disk> Segment<D> {
+    fn new(home: &Arc<Home<D>>, sequences: Range<Sequence>, body: Body) -> Self {
+        let Range { start: first, end } = sequences;
+        let (end, body) = (RwLock::new(end), Mutex::new(body));
+        Self { home: Arc::clone(home), first, end, seal: Mutex::new(None), loss: None, body }
+    }
+
     /// A segment that is not sealed.
     pub(crate) fn of_open(home: &Arc<Home<D>>, open: Arc<OpenSegment>) -> Self {
         let first = open.header.first;
-        let body = Mutex::new(Body::Open(open));
-        Self { home: Arc::clone(home), first, end: RwLock::new(first), seal: Mutex::new(None), body }
+        Self::new(home, first..first, Body::Open(open))
     }
 
     /// A sealed segment, which is not read before somebody asks.
     pub(crate) fn sealed(home: &Arc<Home<D>>, first: Sequence, end: Sequence) -> Self {
-        let body = Mutex::new(Body::Sealed(None));
-        Self { home: Arc::clone(home), first, end: RwLock::new(end), seal: Mutex::new(None), body }
+        Self::new(home, first..end, Body::Sealed(None))
     }
 
     /// A segment that should be there and cannot be read.
     pub(crate) fn unreadable(home: &Arc<Home<D>>, first: Sequence, end: Sequence, reason: String) -> Self {
-        let body = Mutex::new(Body::Unreadable(reason));
-        Self { home: Arc::clone(home), first, end: RwLock::new(end), seal: Mutex::new(None), body }
+        Self::new(home, first..end, Body::Unreadable(reason))
+    }
+
+    /// A segment of which nothing can be read, as a person accepted.
+    pub(crate) fn lost(home: &Arc<Home<D>>, sequences: Range<Sequence>, loss: AcceptedLoss) -> Self {
+        Self::new(home, sequences, Body::Lost).with_loss(Some(loss))
+    }
+
+    /// The same segment, of which a person accepted that something is lost.
+    pub(crate) fn with_loss(self, loss: Option<AcceptedLoss>) -> Self {
+        Self { loss, ..self }
+    }
+
+    /// What a person accepted as lost of it.
+    pub(crate) fn loss(&self) -> Option<&AcceptedLoss> {
+        self.loss.as_ref()
     }
 
     /// Its first sequence.
@@ -260,7 +289,7 @@ impl<D: Disk> Segment<D> {
     pub(crate) fn end(&self) -> Sequence {
         match &*self.body.lock() {
             Body::Open(open) => open.reach().end,
-            Body::Sealed(_) | Body::Unreadable(_) | Body::Dropped => *self.end.read(),
+            Body::Sealed(_) | Body::Unreadable(_) | Body::Lost | Body::Dropped => *self.end.read(),
         }
     }
 
@@ -271,6 +300,7 @@ impl<D: Disk> Segment<D> {
             Body::Open(_) => SegmentState::Closed,
             Body::Sealed(_) => SegmentState::Sealed,
             Body::Unreadable(_) => SegmentState::Unreadable,
+            Body::Lost => SegmentState::Lost,
             Body::Dropped => SegmentState::Dropped,
         }
     }
@@ -280,7 +310,7 @@ impl<D: Disk> Segment<D> {
         match &*self.body.lock() {
             Body::Open(open) => open.reach().received,
             Body::Sealed(_) => (*self.seal.lock()).map(|seal| (seal.earliest_received, seal.latest_received)),
-            Body::Unreadable(_) | Body::Dropped => None,
+            Body::Unreadable(_) | Body::Lost | Body::Dropped => None,
         }
     }
 
@@ -289,7 +319,7 @@ impl<D: Disk> Segment<D> {
         match &*self.body.lock() {
             Body::Open(open) => Some(open.reach().length),
             Body::Sealed(_) => (*self.seal.lock()).map(|seal| Offset(seal.length)),
-            Body::Unreadable(_) | Body::Dropped => None,
+            Body::Unreadable(_) | Body::Lost | Body::Dropped => None,
         }
     }
 
@@ -297,7 +327,7 @@ impl<D: Disk> Segment<D> {
     pub(crate) fn unsealed(&self) -> Option<Arc<OpenSegment>> {
         match &*self.body.lock() {
             Body::Open(open) => Some(Arc::clone(open)),
-            Body::Sealed(_) | Body::Unreadable(_) | Body::Dropped => None,
+            Body::Sealed(_) | Body::Unreadable(_) | Body::Lost | Body::Dropped => None,
         }
     }
 
@@ -318,6 +348,7 @@ impl<D: Disk> Segment<D> {
         let mut body = self.body.lock();
         match &*body {
             Body::Open(_) => Ok(None),
+            Body::Lost => Err(PinError::Lost),
             Body::Dropped => Err(PinError::Dropped),
             Body::Unreadable(reason) => {
                 let path = FileKind::Log.path(&self.home.dir, self.first);
@@ -325,9 +356,11 @@ impl<D: Disk> Segment<D> {
             }
             Body::Sealed(Some(sealed)) => Ok(Some(Arc::clone(sealed))),
             Body::Sealed(None) => {
-                let sealed = Arc::new(seal::load(&self.home, self.first)?);
+                let sealed = Arc::new(seal::load(&self.home, self.first, self.loss.is_some())?);
                 let (end, expected) = (sealed.seal.head.end, *self.end.read());
-                if end != expected {
+                if end < expected && self.loss.is_some() {
+                    *self.end.write() = end;
+                } else if end != expected {
                     let reason =
                         format!("sequences {end} to {expected} behind it are missing, without a receipt");
                     return Err(PinError::damaged(sealed.log.path(), sealed.log.length, reason));
@@ -370,7 +403,7 @@ impl<D: Disk> Segment<D> {
             return Err(PinError::Dropped);
         };
         let class = self.home.class.clone();
-        Ok(Pinned { class, first: self.first, end, log, terms })
+        Ok(Pinned { class, first: self.first, end, has_loss: self.loss.is_some(), log, terms })
     }
 }
 
@@ -382,6 +415,8 @@ pub(crate) struct Pinned {
     pub(crate) first: Sequence,
     /// End of what may be served; the terms may know more already.
     pub(crate) end: Sequence,
+    /// A person accepted that some of it is lost.
+    pub(crate) has_loss: bool,
     /// The bytes.
     pub(crate) log: LogBytes,
     /// The terms.

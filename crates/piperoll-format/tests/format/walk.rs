@@ -98,7 +98,7 @@ fn a_hole_below_a_durable_end_is_damage_with_the_frames_behind_it_named() {
         let (verdict, frames) = walked(&segment, None);
         assert_eq!((verdict.end, verdict.end_sequence), (Offset(offset), Sequence(sequence)));
         assert_eq!(frames.len(), at);
-        let after = &damage(&verdict).frames_after;
+        let after = &verdict.frames_after;
         let found: Vec<_> = after.iter().map(|frame| (frame.offset.0, frame.first.0)).collect();
         assert_eq!(found, segment.frames[at + 1..], "frame {at}");
         assert_eq!(verdict.durable, segment.durable);
@@ -112,7 +112,7 @@ fn a_length_of_zero_is_checked_and_not_believed() {
     let (offset, _) = segment.frames[1];
     let at = usize::try_from(offset).unwrap();
     segment.bytes[at..at + 4].fill(0);
-    assert_eq!(damage(&walked(&segment, None).0).frames_after.len(), 3);
+    assert_eq!(walked(&segment, None).0.frames_after.len(), 3);
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_frame_that_does_not_follow_ends_the_walk() {
     assert_eq!((frames.len(), verdict.end_sequence), (1, Sequence(2)));
     assert!(matches!(verdict.kind, VerdictKind::Torn { .. }), "{verdict:?}");
     segment.sync().push(1, 0);
-    assert_eq!(damage(&walked(&segment, None).0).frames_after.len(), 2);
+    assert_eq!(walked(&segment, None).0.frames_after.len(), 2);
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn look_alikes_of_great_frames_are_told_apart_without_reading_each_whole() {
     assert_eq!((verdict.end.0, verdict.durable, frames.len()), (end, end, 1));
     assert!(matches!(verdict.kind, VerdictKind::Torn { .. }), "{verdict:?}");
     let beyond = mark(end + 8, 1);
-    let after = &damage(&walked(&segment, Some(&beyond)).0).frames_after.clone();
+    let after = &walked(&segment, Some(&beyond)).0.frames_after.clone();
     let found: Vec<_> = after.iter().map(|frame| (frame.offset.0, frame.first.0)).collect();
     assert_eq!(found, segment.frames[1..]);
 }
@@ -291,9 +291,9 @@ proptest! {
                 let last = end + tail.iter().rposition(|byte| *byte != 0).unwrap() as u64;
                 prop_assert_eq!(not_zero, start..last + 1);
             }
-            VerdictKind::Damaged(damage) => {
+            VerdictKind::Damaged(_) => {
                 prop_assert!(durable > end);
-                let found: Vec<u64> = damage.frames_after.iter().map(|frame| frame.offset.0).collect();
+                let found: Vec<u64> = verdict.frames_after.iter().map(|frame| frame.offset.0).collect();
                 prop_assert_eq!(found, behind);
             }
         }

@@ -63,6 +63,20 @@ pub enum ReadError {
         /// The first sequence that is still there, or the next one behind the gap.
         first: Sequence,
     },
+    /// The event was lost, and a person accepted that.
+    #[error(
+        "{class}@{sequence} is lost, or never was: the loss of {class}@{first} to {class}@{end} (exclusive) was accepted; see `piperoll status`"
+    )]
+    Lost {
+        /// The retention class.
+        class: Name,
+        /// The sequence asked for.
+        sequence: Sequence,
+        /// The first sequence that is lost.
+        first: Sequence,
+        /// The sequence after the last one that may be lost.
+        end: Sequence,
+    },
     /// Nothing can be counted by this.
     #[error("cannot count by {0}: {1}")]
     NotCountedBy(String, &'static str),
@@ -89,10 +103,11 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// What a failed pin means; `None` where the segment was dropped, which is no failure.
+    /// What a failed pin means; `None` where the segment was dropped, or is lost and that was accepted, which is
+    /// no failure.
     pub(super) fn error(&self, error: PinError) -> Option<ReadError> {
         match error {
-            PinError::Dropped => None,
+            PinError::Dropped | PinError::Lost => None,
             PinError::Io { path, source } => Some(ReadError::Io { path, source }),
             PinError::Damaged { path, offset, reason } => Some(ReadError::DataLoss {
                 path,

@@ -30,14 +30,25 @@ fn find<D: Disk>(log: &Log<D>, sequence: Sequence) -> Result<Record, ReadError> 
         first: segments.get(behind).map_or_else(|| log.end(), |segment| segment.first()),
     };
     let segment = behind.checked_sub(1).and_then(|at| segments.get(at)).ok_or_else(dropped)?;
+    let gone = || match segment.loss() {
+        Some(loss) if loss.first <= sequence => {
+            ReadError::Lost { class: log.class().clone(), sequence, first: loss.first, end: loss.end }
+        }
+        _ => dropped(),
+    };
     let pinned = segment.pin().map_err(|error| {
         let place = Place { class: log.class(), first: segment.first(), end: segment.end() };
-        place.error(error).unwrap_or_else(dropped)
+        place.error(error).unwrap_or_else(gone)
     })?;
+    let has_loss = pinned.has_loss;
     match sequence.ordinal_from(pinned.first) {
         Some(ordinal) if sequence < pinned.end => {
-            SegmentReader::new(pinned).read(ordinal.0).map(|seen| seen.to_record())
+            let mut reader = SegmentReader::new(pinned);
+            if has_loss && !reader.has_frame_of(ordinal.0)? {
+                return Err(gone());
+            }
+            reader.read(ordinal.0).map(|seen| seen.to_record())
         }
-        _ => Err(dropped()),
+        _ => Err(gone()),
     }
 }

@@ -13,10 +13,12 @@ use piperoll_format::{
     event::EventView,
     limits::SEGMENT_HEADER_BYTES,
     names::Name,
+    segment::SegmentHeader,
     units::{Offset, Ordinal, Sequence, UnixNanos},
+    walk::{ByteSource, walk},
 };
 use piperoll_index::{Columns, FrameRow, IndexError, Matches, SealedIndex, Terms, evaluate};
-use std::{fmt::Display, ops::Range, sync::Arc};
+use std::{convert::Infallible, fmt::Display, ops::Range, sync::Arc};
 
 /// An event as it was committed, with all that the daemon says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +143,7 @@ impl SegmentReader {
     ) -> Result<Vec<Hole>, ReadError> {
         let Pinned { first, end, ref class, .. } = self.pinned;
         let start = match self.pinned.terms {
+            _ if self.pinned.has_loss => return Ok(Vec::new()),
             TermSource::Sealed(_) if is_whole => return Ok(Vec::new()),
             TermSource::Sealed(_) => end.max(expected.start),
             TermSource::Active(_) => expected.start,
@@ -193,6 +196,11 @@ impl SegmentReader {
                 Err(self.damaged_frame(error))
             }
         }
+    }
+
+    /// Whether any frame holds this event.
+    pub(super) fn has_frame_of(&mut self, ordinal: u32) -> Result<bool, ReadError> {
+        Ok(self.ask(|terms| terms.frame_of(ordinal))?.is_some())
     }
 
     /// An event, from a frame whose checksum is right.
@@ -258,10 +266,41 @@ fn remake(pinned: &Pinned) -> Result<Columns, PinError> {
     let mut columns = Columns::new(*first, log.salt(), class);
     let mut offset = Offset(SEGMENT_HEADER_BYTES);
     while offset < log.length() {
-        let frame = log.frame(offset)?;
+        let frame = match log.frame(offset) {
+            Err(_) if pinned.has_loss => return remake_behind(pinned, columns),
+            frame => frame?,
+        };
         let taken = Columns::frame(&mut columns, offset, &frame);
         taken.map_err(|error| PinError::damaged(log.path(), offset, error))?;
         offset = Offset(offset.0.saturating_add(u64::from(frame.header().length)));
     }
     Ok(columns)
+}
+
+/// Goes on behind a loss that a person accepted: with the frames that check.
+fn remake_behind(pinned: &Pinned, mut columns: Columns) -> Result<Columns, PinError> {
+    let log = &pinned.log;
+    let damaged = |error: &dyn Display| PinError::damaged(log.path(), Offset(0), error);
+    let bytes = log.from(Offset(0)).unwrap_or_default();
+    let header = SegmentHeader::decode(bytes).map_err(|error| damaged(&error))?;
+    let verdict = walk(&mut Mapped(bytes), &header, bytes.len() as u64, None, &mut |_, _| ());
+    for after in verdict.map_err(|error| damaged(&error))?.frames_after {
+        // As at the seal: one that does not lie behind the others is part of the damage.
+        let _ = Columns::frame(&mut columns, after.offset, &log.frame(after.offset)?);
+    }
+    Ok(columns)
+}
+
+/// Mapped bytes, for the walk.
+struct Mapped<'a>(&'a [u8]);
+
+impl ByteSource for Mapped<'_> {
+    type Error = Infallible;
+
+    fn read_at(&mut self, into: &mut [u8], offset: u64) -> Result<usize, Infallible> {
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.0.get(offset..)).unwrap_or_default();
+        let read = rest.len().min(into.len());
+        into.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+        Ok(read)
+    }
 }

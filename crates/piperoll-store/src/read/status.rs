@@ -4,6 +4,7 @@ use super::Reader;
 use crate::{
     catalog::Log,
     disk::Disk,
+    loss::AcceptedLoss,
     segment::{PinError, Segment, SegmentState},
 };
 use piperoll_format::{
@@ -34,6 +35,8 @@ pub struct LogStatus {
     pub refusal: Option<String>,
     /// Why a segment of it cannot be read; its bytes are not counted.
     pub unreadable: Option<String>,
+    /// What is lost of the segments that are still there, as a person accepted; oldest first.
+    pub losses: Vec<AcceptedLoss>,
 }
 
 /// A log that takes no appends.
@@ -90,6 +93,7 @@ fn status_of<D: Disk>(log: &Log<D>) -> LogStatus {
             .map(|(_, last)| last),
         refusal: log.trouble(),
         unreadable,
+        losses: segments.iter().filter_map(|segment| segment.loss().cloned()).collect(),
     }
 }
 
@@ -103,5 +107,5 @@ fn length_of<D: Disk>(segment: &Segment<D>) -> Result<u64, PinError> {
         Ok(None) => segment.pin().map(|pinned| pinned.log.length().0),
         Err(error) => Err(error),
     };
-    if matches!(length, Err(PinError::Dropped)) { Ok(0) } else { length }
+    if matches!(length, Err(PinError::Dropped | PinError::Lost)) { Ok(0) } else { length }
 }

@@ -1,20 +1,20 @@
 //! Opening one log: its segments in a row, without a gap, the last one walked.
 
 use super::files::LogFiles;
-use super::tail::{LastSegment, walk_segment};
+use super::loss::{AcceptedLosses, Lost, hash, no_bytes};
+use super::tail::{LastSegment, Walked, walk_segment};
 use super::{OpenError, ReadOnlyLog, Recovery};
 use crate::catalog::{Log, Trouble};
 use crate::disk::{Disk, DiskFile, Open};
 use crate::durable::{FileKind, read_whole};
-use crate::retire::{DROPPED_KINDS, finish_drop};
 use crate::segment::{Closed, Home, Segment};
-use crate::write::roll::LOG_OPEN;
+use crate::write::roll::{AfterLoss, LOG_OPEN};
 use crate::write::writer::Writer;
 use piperoll_format::entry::{ENTRY_BYTES_MAX, Entry, EntryFile};
-use piperoll_format::limits::SEGMENT_HEADER_BYTES;
+use piperoll_format::limits::{SEGMENT_EVENTS_MAX, SEGMENT_HEADER_BYTES};
 use piperoll_format::segment::{Previous, SegmentError, SegmentHeader};
-use piperoll_format::units::{LogId, Offset, Sequence};
-use std::collections::BTreeSet;
+use piperoll_format::units::{LogId, Offset, Sequence, UnixNanos};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,17 +23,31 @@ use std::sync::Arc;
 pub(crate) const ENTRY_FILE_BYTES_MAX: u64 = ENTRY_BYTES_MAX as u64 + 64 * 1024;
 
 /// A log as far as it is recovered.
-struct Found<D: Disk> {
-    segments: Vec<Arc<Segment<D>>>,
-    /// Why it is read-only, if it is.
-    reason: Option<String>,
+pub(super) struct Found<D: Disk> {
+    pub(super) segments: Vec<Arc<Segment<D>>>,
+    /// Why it takes no appends, if it does not.
+    pub(super) trouble: Option<Trouble>,
+    pub(super) accepted: AcceptedLosses,
+    log_id: Option<LogId>,
+}
+
+/// Where a log's row of segments ends.
+enum Tail {
+    /// With a segment that is there.
+    Last(Sequence),
+    /// With one that should be there.
+    Missing(Sequence),
 }
 
 impl<D: Disk> Found<D> {
     /// Notes that a segment cannot be read: the log is read-only.
     fn unreadable(&mut self, home: &Arc<Home<D>>, first: Sequence, end: Sequence, reason: &str) {
         self.segments.push(Arc::new(Segment::unreadable(home, first, end, reason.to_owned())));
-        self.reason.get_or_insert_with(|| reason.to_owned());
+        self.read_only(reason);
+    }
+
+    fn read_only(&mut self, reason: &str) {
+        self.trouble.get_or_insert_with(|| Trouble::ReadOnly(reason.to_owned()));
     }
 }
 
@@ -42,100 +56,191 @@ impl<D: Disk> Recovery<'_, D> {
     pub(super) fn log(&mut self, home: &Arc<Home<D>>) -> Result<Option<Log<D>>, OpenError> {
         let mut files = self.files(home)?;
         let dropped = self.finish_drops(home, &mut files)?;
-        let mut firsts = files.logs();
-        let mut found = Found { segments: Vec::new(), reason: None };
-        let Some(last) = firsts.pop() else { return self.log_without_segments(home, &files, dropped) };
+        let accepted = self.accepted(home, &files, dropped.unwrap_or_default())?;
+        let log_id = log_id(home, &files)?;
+        let mut found = Found { segments: Vec::new(), trouble: None, accepted, log_id };
+        let mut row = self.row(home, &files, dropped, &found);
+        let Some(last) = row.pop_last() else { return self.log_without_segments(home, &files, log_id) };
         self.remove_unborn(home, &files, last)?;
-        let mut missing = missing_by_name(&files, dropped, last);
-        if files.has(last, FileKind::Seal) {
+        self.settle_sealed(&files, log_id);
+        let tail = if !files.has(last, FileKind::Log) {
+            Tail::Missing(last)
+        } else if files.has(last, FileKind::Seal) {
             // A segment is sealed after the next one was begun.
-            firsts.push(last);
-            let reason = format!("the segment behind {} is missing", name(home, last));
-            self.older(home, &files, &with(firsts, missing), None, &mut found)?;
-            let first = crate::seal::read(home, last).map_or(last.plus(1), |seal| seal.head.end);
-            found.unreadable(home, first, first.plus(1), &reason);
-            return Ok(Some(self.shut(home, found)));
-        }
-        let end = match self.last(home, &files, last)? {
-            LastSegment::Header(reason) => {
-                let end = self.marked_end(home, &files, last)?;
-                self.older(home, &files, &with(firsts, missing), Some((last, None)), &mut found)?;
-                found.unreadable(home, last, end, &reason);
-                return Ok(Some(self.shut(home, found)));
-            }
-            LastSegment::Walked(end) => *end,
+            row.insert(last);
+            let seal = crate::seal::read(home, last);
+            Tail::Missing(seal.map_or(last.plus(1), |seal| seal.head.end))
+        } else {
+            Tail::Last(last)
         };
-        let header = &end.active.open.header;
-        let before = header.previous.map(|previous| previous.first);
-        // The one before is there, or dropped, or missing.
-        missing.extend(before.filter(|first| !files.has(*first, FileKind::Log) && Some(last) != dropped));
-        self.settle_sealed(&files, header.log_id);
-        self.older(home, &files, &with(firsts, missing), Some((last, header.previous)), &mut found)?;
-        found.segments.push(Arc::new(Segment::of_open(home, Arc::clone(&end.active.open))));
+        let row: Vec<Sequence> = row.into_iter().collect();
+        let (Tail::Last(first) | Tail::Missing(first)) = tail;
+        self.older(home, &files, &row, first, &mut found)?;
+        let writer = match tail {
+            Tail::Last(first) => self.present(home, &files, first, &mut found)?,
+            Tail::Missing(first) => self.missing_tail(home, &files, first, &mut found)?,
+        };
         self.report.segments += found.segments.len();
-        found.reason = found.reason.or(end.reason);
-        if found.reason.is_some() {
-            return Ok(Some(self.shut(home, found)));
-        }
-        let writer = Writer::Ready(Box::new(end.active));
-        Ok(Some(Log::new(Arc::clone(home), found.segments, writer, None)))
+        Ok(Some(self.finished(home, found, writer)))
     }
 
-    /// A log that serves what it has and takes nothing more.
-    fn shut(&mut self, home: &Arc<Home<D>>, found: Found<D>) -> Log<D> {
-        let reason = found.reason.unwrap_or_default();
-        let (tenant, class) = (home.tenant.clone(), home.class.clone());
-        self.report.read_only.push(ReadOnlyLog { tenant, class, reason: reason.clone() });
-        Log::new(Arc::clone(home), found.segments, Writer::Shut, Some(Trouble::ReadOnly(reason)))
+    /// The first sequences of all segments that are there or should be.
+    fn row(
+        &self,
+        home: &Home<D>,
+        files: &LogFiles,
+        dropped: Option<Sequence>,
+        found: &Found<D>,
+    ) -> BTreeSet<Sequence> {
+        let begin = dropped.unwrap_or_default();
+        // Not `.producers`: a roll that a crash interrupted leaves one.
+        let kinds = [FileKind::Seal, FileKind::Index];
+        let named = kinds.into_iter().flat_map(|kind| files.with(kind));
+        // A segment gets its mark when it is there, durably.
+        let marks = self.marks.keys().filter(|(log_id, _)| Some(*log_id) == found.log_id);
+        let mut row: BTreeSet<Sequence> =
+            named.chain(marks.map(|(_, first)| *first)).chain(found.accepted.firsts()).collect();
+        row.retain(|first| *first >= begin);
+        row.extend(files.logs());
+        for first in files.logs().into_iter().filter(|first| !files.has(*first, FileKind::Seal)) {
+            // The one before is there, or dropped, or missing. One that cannot be read says so when it is opened.
+            if let Ok(Ok(header)) = read_header(home, first) {
+                row.extend(header.previous.map(|previous| previous.first).filter(|before| *before >= begin));
+            }
+        }
+        if !row.is_empty() || dropped.is_some() {
+            row.insert(begin);
+        }
+        row.retain(|first| files.has(*first, FileKind::Log) || !found.accepted.cover(*first));
+        row
+    }
+
+    /// The last segment, which is there.
+    fn present(
+        &mut self,
+        home: &Arc<Home<D>>,
+        files: &LogFiles,
+        first: Sequence,
+        found: &mut Found<D>,
+    ) -> Result<Writer<D>, OpenError> {
+        let header = match read_header(home, first)? {
+            Ok(header) => header,
+            Err(reason) => return self.headless(home, files, first, &reason, found),
+        };
+        match self.last(home, &header, &found.accepted)? {
+            LastSegment::Healthy(mut active) => {
+                self.remember_producers(home, files, header.created, first, &mut active.heard)?;
+                found.segments.push(Arc::new(Segment::of_open(home, Arc::clone(&active.open))));
+                Ok(Writer::Ready(active))
+            }
+            LastSegment::Damaged(reason, mut walked) => {
+                let end = above(first, &walked, self.marks.get(&(header.log_id, first)).map(|m| m.head.end));
+                self.remember_producers(home, files, header.created, first, &mut walked.heard)?;
+                if !walked.verdict.newer {
+                    self.lose(home, &lost_of(&header, &walked, end, &reason))?;
+                }
+                self.opened(home, header, &walked, None, found)?;
+                found.read_only(&reason);
+                Ok(Writer::Shut)
+            }
+            LastSegment::Accepted(mut walked) => {
+                self.remember_producers(home, files, header.created, first, &mut walked.heard)?;
+                let last_received = walked.latest.unwrap_or(header.created).max(header.created);
+                let heard = std::mem::take(&mut walked.heard);
+                let closed = self.opened_accepted(home, header, &walked, found)?;
+                Ok(self.after_loss(first, closed, last_received, heard, found))
+            }
+        }
+    }
+
+    /// The last segment, whose header does not check: nothing of it can be read, because nothing else has its
+    /// salt.
+    fn headless(
+        &mut self,
+        home: &Arc<Home<D>>,
+        files: &LogFiles,
+        first: Sequence,
+        reason: &str,
+        found: &mut Found<D>,
+    ) -> Result<Writer<D>, OpenError> {
+        let mut heard = HashMap::new();
+        self.remember_producers(home, files, UnixNanos(i64::MAX), first, &mut heard)?;
+        if let Some(closed) = self.accepted_whole(home, first, None, found)? {
+            return Ok(self.after_loss(first, closed, UnixNanos(i64::MIN), heard, found));
+        }
+        // 2^24 events are the most that a segment holds, so the next one begins above all of its own.
+        let end = first.plus(SEGMENT_EVENTS_MAX);
+        let (log_id, from) = (found.log_id, (0, first));
+        self.lose(home, &Lost { segment: first, log_id, from, end, behind: &[], reason })?;
+        found.unreadable(home, first, end, reason);
+        Ok(Writer::Shut)
+    }
+
+    /// The last segment, which should be there.
+    fn missing_tail(
+        &mut self,
+        home: &Arc<Home<D>>,
+        files: &LogFiles,
+        first: Sequence,
+        found: &mut Found<D>,
+    ) -> Result<Writer<D>, OpenError> {
+        let mut heard = HashMap::new();
+        self.remember_producers(home, files, UnixNanos(i64::MAX), first, &mut heard)?;
+        if let Some(closed) = self.accepted_whole(home, first, None, found)? {
+            return Ok(self.after_loss(first, closed, UnixNanos(i64::MIN), heard, found));
+        }
+        let reason = format!("{} is missing, without a receipt", name(home, first));
+        let end = self.behind_missing(first, found.log_id);
+        let (log_id, from) = (found.log_id, (0, first));
+        self.lose(home, &Lost { segment: first, log_id, from, end, behind: &[], reason: &reason })?;
+        found.unreadable(home, first, end, &reason);
+        Ok(Writer::Shut)
+    }
+
+    /// The writer of a log whose last segment was closed by a loss that a person accepted.
+    fn after_loss(
+        &mut self,
+        segment: Sequence,
+        closed: Closed,
+        last_received: UnixNanos,
+        heard: HashMap<crate::write::part::ProducerName, crate::write::writer::Heard>,
+        found: &Found<D>,
+    ) -> Writer<D> {
+        let Some(loss) = found.accepted.get(segment) else { return Writer::Shut };
+        let mark = self.marks.get(&(loss.log_id, segment)).map(|mark| mark.head.made);
+        // What was lost was received before its loss was accepted.
+        let last_received = last_received.max(loss.accepted).max(mark.unwrap_or(loss.accepted));
+        let previous = Previous { first: segment, length: closed.length.0, root: closed.root };
+        Writer::AfterLoss(Box::new(AfterLoss {
+            log_id: loss.log_id,
+            first: loss.end,
+            previous,
+            last_received,
+            heard,
+        }))
+    }
+
+    /// The log, with what keeps it from taking appends.
+    fn finished(&mut self, home: &Arc<Home<D>>, found: Found<D>, writer: Writer<D>) -> Log<D> {
+        let writer = if found.trouble.is_some() { Writer::Shut } else { writer };
+        if let Some(trouble) = &found.trouble {
+            let (tenant, class) = (home.tenant.clone(), home.class.clone());
+            let reason = trouble.reason().to_owned();
+            self.report.read_only.push(ReadOnlyLog { tenant, class, reason });
+        }
+        Log::new(Arc::clone(home), found.segments, writer, found.trouble)
     }
 
     fn log_without_segments(
         &mut self,
         home: &Arc<Home<D>>,
         files: &LogFiles,
-        dropped: Option<Sequence>,
+        log_id: Option<LogId>,
     ) -> Result<Option<Log<D>>, OpenError> {
-        if dropped.is_some() || files.with(FileKind::Seal).next().is_some() {
-            let reason = format!("all segments of {} are missing", home.dir.display());
-            let mut found = Found { segments: Vec::new(), reason: None };
-            let first = dropped.unwrap_or_default();
-            found.unreadable(home, first, first.plus(1), &reason);
-            return Ok(Some(self.shut(home, found)));
-        }
-        if !files.log_open {
-            return Ok(None);
-        }
-        let log_id = log_id(home)?;
+        self.remove_unborn(home, files, Sequence(0))?;
         // Without one that can be read, the first append makes another: nothing bears the old id.
-        Ok(log_id.map(|id| Log::new(Arc::clone(home), Vec::new(), Writer::Unborn(Some(id)), None)))
-    }
-
-    /// Finishes drops that a crash interrupted (R26); answers the end of the last one.
-    fn finish_drops(&mut self, home: &Home<D>, files: &mut LogFiles) -> Result<Option<Sequence>, OpenError> {
-        let mut end = None;
-        let firsts: Vec<Sequence> = files.with(FileKind::Drop).collect();
-        let newest = firsts.last().copied();
-        for first in firsts {
-            let is_left = DROPPED_KINDS.iter().any(|kind| files.has(first, *kind));
-            // Receipts of long ago are history, which a start does not read.
-            if !is_left && Some(first) != newest {
-                continue;
-            }
-            let path = FileKind::Drop.path(&home.dir, first);
-            match EntryFile::decode(&read_entry(&*home.disk, &path)?).map(|file| file.entry) {
-                Ok(Entry::Drop(drop)) => end = end.max(Some(drop.head.end)),
-                other => {
-                    let what = other.map_or_else(|error| error.to_string(), |_| "no drop entry".to_owned());
-                    self.note(format!("the receipt {} cannot be read: {what}", path.display()));
-                    continue;
-                }
-            }
-            if is_left {
-                finish_drop(&*home.disk, &home.dir, first).map_err(OpenError::io(&home.dir))?;
-                files.removed(first, FileKind::Log);
-            }
-        }
-        Ok(end)
+        let log = |id| Log::new(Arc::clone(home), Vec::new(), Writer::Unborn(Some(id)), None);
+        Ok(if files.log_open { log_id.map(log) } else { None })
     }
 
     /// The segments before the last one: sealed ones by name only, others opened.
@@ -143,32 +248,54 @@ impl<D: Disk> Recovery<'_, D> {
         &mut self,
         home: &Arc<Home<D>>,
         files: &LogFiles,
-        firsts: &[Sequence],
-        last: Option<(Sequence, Option<Previous>)>,
+        row: &[Sequence],
+        last: Sequence,
         found: &mut Found<D>,
     ) -> Result<(), OpenError> {
-        for (at, &first) in firsts.iter().enumerate() {
-            let next = firsts.get(at + 1).copied();
-            let end = next.or(last.map(|(first, _)| first)).unwrap_or(first.plus(1));
+        for (at, &first) in row.iter().enumerate() {
+            let end = row.get(at + 1).copied().unwrap_or(last);
             if !files.has(first, FileKind::Log) {
-                let reason = format!("{} is missing, without a receipt", name(home, first));
-                found.unreadable(home, first, end, &reason);
-                continue;
-            }
-            if files.has(first, FileKind::Seal) {
-                found.segments.push(Arc::new(Segment::sealed(home, first, end)));
-                continue;
-            }
-            let previous = match (next, last) {
-                (Some(next), _) if files.has(next, FileKind::Log) => {
-                    read_header(home, next)?.ok().and_then(|header| header.previous)
+                if self.accepted_whole(home, first, Some(end), found)?.is_none() {
+                    let reason = format!("{} is missing, without a receipt", name(home, first));
+                    let (log_id, from) = (found.log_id, (0, first));
+                    self.lose(
+                        home,
+                        &Lost { segment: first, log_id, from, end, behind: &[], reason: &reason },
+                    )?;
+                    found.unreadable(home, first, end, &reason);
                 }
-                (None, Some((_, previous))) => previous,
-                _ => None,
-            };
-            self.closed(home, first..end, previous, found)?;
+            } else if files.has(first, FileKind::Seal) {
+                self.sealed(home, first..end, found)?;
+            } else if let Err(error) = self.closed(home, files, first..end, found) {
+                // The segment alone cannot be read: what lies before and behind it can.
+                let OpenError::Io { .. } = error else { return Err(error) };
+                let reason = error.to_string();
+                found.segments.push(Arc::new(Segment::unreadable(home, first, end, reason.clone())));
+                found.trouble.get_or_insert(Trouble::Stopped(reason));
+            }
         }
         Ok(())
+    }
+
+    /// A sealed segment, by its name only; whoever asks for a survey wants to know of gaps too.
+    fn sealed(
+        &mut self,
+        home: &Arc<Home<D>>,
+        sequences: Range<Sequence>,
+        found: &mut Found<D>,
+    ) -> Result<(), OpenError> {
+        let Range { start: first, end } = sequences;
+        let accepted = found.accepted.get(first);
+        let segment = Segment::sealed(home, first, end).with_loss(accepted.cloned());
+        found.segments.push(Arc::new(segment));
+        if self.survey.is_none() || accepted.is_some() {
+            return Ok(());
+        }
+        let gap = crate::seal::read(home, first).ok().map(|seal| seal.head.end).filter(|own| *own < end);
+        let Some(from) = gap else { return Ok(()) };
+        let reason = format!("{} is missing, without a receipt", name(home, from));
+        let log_id = found.log_id;
+        self.lose(home, &Lost { segment: from, log_id, from: (0, from), end, behind: &[], reason: &reason })
     }
 
     /// Opens a segment that is full and not sealed yet; the next one says its length and root. What can be
@@ -176,41 +303,138 @@ impl<D: Disk> Recovery<'_, D> {
     fn closed(
         &mut self,
         home: &Arc<Home<D>>,
+        files: &LogFiles,
         sequences: Range<Sequence>,
-        previous: Option<Previous>,
         found: &mut Found<D>,
     ) -> Result<(), OpenError> {
-        let first = sequences.start;
+        let Range { start: first, end } = sequences;
         let path = FileKind::Log.path(&home.dir, first);
         let header = match read_header(home, first)? {
             Ok(header) => header,
             Err(reason) => {
-                found.unreadable(home, first, sequences.end, &reason);
+                if self.accepted_whole(home, first, Some(end), found)?.is_none() {
+                    let (log_id, from) = (found.log_id, (0, first));
+                    self.lose(
+                        home,
+                        &Lost { segment: first, log_id, from, end, behind: &[], reason: &reason },
+                    )?;
+                    found.unreadable(home, first, end, &reason);
+                }
                 return Ok(());
             }
         };
-        let file = home.disk.open(&path, Open::Read).map_err(OpenError::io(&path))?;
+        let next = if files.has(end, FileKind::Log) { read_header(home, end)?.ok() } else { None };
+        let said = next.and_then(|next| next.previous).filter(|previous| previous.first == first);
+        let file = self.disk.open(&path, Open::Read).map_err(OpenError::io(&path))?;
         let length = file.length().map_err(OpenError::io(&path))?;
-        let closed = previous.filter(|previous| previous.first == first);
-        let closed = closed.map(|previous| Closed { length: Offset(previous.length), root: previous.root });
-        let walked = walk_segment(&path, &file, &header, length, None)?;
-        let is_whole = closed.is_some_and(|closed| walked.is_whole(length) && closed.length.0 == length);
-        let key = (header.log_id, first);
-        let open = walked.open(&path, &file, header, is_whole)?;
-        if let Some(closed) = closed.filter(|_| is_whole) {
-            self.settled.insert(key);
-            open.close(closed);
-        } else {
-            let expected = closed.map_or("an unknown number of".to_owned(), |it| it.length.to_string());
-            found.reason.get_or_insert(format!(
-                "{} should have {expected} bytes of whole frames, found {} of {length}; restore it from a copy",
-                path.display(),
-                walked.verdict.end
-            ));
-        }
+        let mut walked = walk_segment(&path, &file, &header, length, None)?;
+        let is_whole = walked.is_whole(length) && walked.verdict.end_sequence == end;
+        let closed = match said {
+            Some(said) if is_whole && said.length == length => {
+                Some(Closed { length: Offset(length), root: said.root })
+            }
+            // The next segment cannot be read; its name says that nothing is missing here.
+            None if is_whole => Some(Closed { length: Offset(length), root: hash(&path, &file)? }),
+            _ => None,
+        };
         self.report.unsealed += 1;
+        if closed.is_some() {
+            self.settled.insert((header.log_id, first));
+            return self.opened(home, header, &walked, closed, found);
+        }
+        walked.hear_behind(&file, &header);
+        let accepted = found.accepted.get(first);
+        let reason = match accepted {
+            Some(accepted) if accepted.is_of(header.log_id, &hash(&path, &file)?) => {
+                return self.opened_accepted(home, header, &walked, found).map(drop);
+            }
+            Some(accepted) => accepted.differs(&path),
+            None => format!(
+                "{} should have {} bytes of whole frames, found {} of {length}; restore it from a copy, or \
+                 see `piperoll accept-loss`",
+                path.display(),
+                said.map_or("an unknown number of".to_owned(), |said| said.length.to_string()),
+                walked.verdict.end
+            ),
+        };
+        self.lose(home, &lost_of(&header, &walked, end, &reason))?;
+        self.opened(home, header, &walked, None, found)?;
+        found.read_only(&reason);
+        Ok(())
+    }
+
+    /// Puts a walked segment into the row; one that is not known to be whole takes no mark.
+    fn opened(
+        &mut self,
+        home: &Arc<Home<D>>,
+        header: SegmentHeader,
+        walked: &Walked,
+        closed: Option<Closed>,
+        found: &mut Found<D>,
+    ) -> Result<(), OpenError> {
+        let path = FileKind::Log.path(&home.dir, header.first);
+        let file = self.disk.open(&path, Open::Read).map_err(OpenError::io(&path))?;
+        let open = walked.open(&path, &file, header, closed.is_some())?;
+        if let Some(closed) = closed {
+            open.close(closed);
+        }
         found.segments.push(Arc::new(Segment::of_open(home, Arc::new(open))));
         Ok(())
+    }
+
+    /// Puts a damaged segment whose loss was accepted into the row, closed as it is.
+    fn opened_accepted(
+        &mut self,
+        home: &Arc<Home<D>>,
+        header: SegmentHeader,
+        walked: &Walked,
+        found: &mut Found<D>,
+    ) -> Result<Closed, OpenError> {
+        let first = header.first;
+        let loss = found.accepted.get(first).cloned();
+        let path = FileKind::Log.path(&home.dir, first);
+        let file = self.disk.open(&path, Open::Read).map_err(OpenError::io(&path))?;
+        let length = Offset(file.length().map_err(OpenError::io(&path))?);
+        let root = loss.as_ref().map_or_else(Default::default, |loss| loss.root);
+        let closed = Closed { length, root };
+        self.settled.insert((header.log_id, first));
+        let segment = match loss {
+            // A segment without a frame is never sealed.
+            Some(loss) if walked.is_empty() => Segment::lost(home, first..loss.end, loss),
+            loss => {
+                let open = walked.open(&path, &file, header, false)?;
+                open.close(closed);
+                Segment::of_open(home, Arc::new(open)).with_loss(loss)
+            }
+        };
+        found.segments.push(Arc::new(segment));
+        Ok(closed)
+    }
+
+    /// Puts a segment of which nothing can be read into the row, where that was accepted.
+    fn accepted_whole(
+        &mut self,
+        home: &Arc<Home<D>>,
+        first: Sequence,
+        next: Option<Sequence>,
+        found: &mut Found<D>,
+    ) -> Result<Option<Closed>, OpenError> {
+        let Some(loss) = found.accepted.get(first).cloned() else { return Ok(None) };
+        let path = FileKind::Log.path(&home.dir, first);
+        let (length, root) = match self.disk.open(&path, Open::Read) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => (0, no_bytes()),
+            file => {
+                let file = file.map_err(OpenError::io(&path))?;
+                (file.length().map_err(OpenError::io(&path))?, hash(&path, &file)?)
+            }
+        };
+        let end = next.unwrap_or(loss.end);
+        if root != loss.root || loss.end < end {
+            return Ok(None);
+        }
+        self.settled.insert((loss.log_id, first));
+        found.segments.push(Arc::new(Segment::lost(home, first..end, loss)));
+        Ok(Some(Closed { length: Offset(length), root }))
     }
 
     /// Removes what a roll wrote before the segment that it did not get to.
@@ -222,49 +446,64 @@ impl<D: Disk> Recovery<'_, D> {
         Ok(())
     }
 
-    /// Where a segment ends at least, by its last mark: its own header cannot be read.
-    fn marked_end(&self, home: &Home<D>, files: &LogFiles, first: Sequence) -> Result<Sequence, OpenError> {
-        let log_id = if files.log_open { log_id(home)? } else { None };
-        let mark = log_id.and_then(|log_id| self.marks.get(&(log_id, first)));
-        Ok(mark.map_or(first, |mark| mark.head.end).max(first.plus(1)))
-    }
-
-    /// Marks of sealed segments need no carrying on.
-    fn settle_sealed(&mut self, files: &LogFiles, log_id: LogId) {
+    /// Marks of segments that are sealed, dropped or closed by a loss need no carrying on.
+    fn settle_sealed(&mut self, files: &LogFiles, log_id: Option<LogId>) {
+        let Some(log_id) = log_id else { return };
         let sealed = files.with(FileKind::Seal).chain(files.with(FileKind::Drop));
         self.settled.extend(sealed.map(|first| (log_id, first)));
     }
 }
 
-/// Segments that other names speak of, and whose `.log` is gone without a receipt; and the one that the log
-/// should begin with.
-fn missing_by_name(files: &LogFiles, dropped: Option<Sequence>, last: Sequence) -> Vec<Sequence> {
-    let begin = dropped.unwrap_or_default();
-    // Not `.producers`: a roll that a crash interrupted leaves one.
-    let kinds = [FileKind::Seal, FileKind::Index];
-    let named = kinds.into_iter().flat_map(|kind| files.with(kind));
-    let named = named.filter(|first| (begin..last).contains(first)).chain([begin]);
-    named.filter(|first| *first <= last && !files.has(*first, FileKind::Log)).collect()
-}
-
-/// Both lists as one, ascending, each once.
-fn with(firsts: Vec<Sequence>, missing: Vec<Sequence>) -> Vec<Sequence> {
-    firsts.into_iter().chain(missing).collect::<BTreeSet<_>>().into_iter().collect()
-}
-
-/// The id in a log's `log.open`, where it can be read.
-fn log_id<D: Disk>(home: &Home<D>) -> Result<Option<LogId>, OpenError> {
-    match EntryFile::decode(&read_entry(&*home.disk, &home.dir.join(LOG_OPEN))?).map(|file| file.entry) {
-        Ok(Entry::Open(open)) => Ok(Some(open.head.log_id)),
-        _ => Ok(None),
+/// The entry of a damaged segment's loss, as its walk says.
+fn lost_of<'a>(header: &SegmentHeader, walked: &'a Walked, end: Sequence, reason: &'a str) -> Lost<'a> {
+    Lost {
+        segment: header.first,
+        log_id: Some(header.log_id),
+        from: (walked.verdict.end.0, walked.verdict.end_sequence),
+        end,
+        behind: &walked.verdict.frames_after,
+        reason,
     }
 }
 
-fn name<D: Disk>(home: &Home<D>, first: Sequence) -> String {
+/// The first sequence above every one that may have been acknowledged in a last segment: by the format it has at
+/// most 2²⁴ events, and the first of them is its own first sequence.
+fn above(first: Sequence, walked: &Walked, marked: Option<Sequence>) -> Sequence {
+    let behind = walked.verdict.frames_after.iter().map(|frame| frame.first.plus(frame.events.into()));
+    let known = behind.chain(marked).fold(walked.verdict.end_sequence, Sequence::max);
+    known.max(first.plus(SEGMENT_EVENTS_MAX))
+}
+
+/// The id of a log, from whatever of it can be read.
+fn log_id<D: Disk>(home: &Home<D>, files: &LogFiles) -> Result<Option<LogId>, OpenError> {
+    if files.log_open
+        && let Ok(EntryFile { entry: Entry::Open(open), .. }) =
+            EntryFile::decode(&read_entry(&*home.disk, &home.dir.join(LOG_OPEN)).unwrap_or_default())
+    {
+        return Ok(Some(open.head.log_id));
+    }
+    if let Some(last) = files.logs().pop()
+        && let Ok(header) = read_header(home, last)?
+    {
+        return Ok(Some(header.log_id));
+    }
+    for kind in [FileKind::Seal, FileKind::Drop, FileKind::Loss] {
+        for first in files.with(kind) {
+            let bytes = read_entry(&*home.disk, &kind.path(&home.dir, first));
+            let file = bytes.ok().and_then(|bytes| EntryFile::decode(&bytes).ok());
+            if let Some(head) = file.as_ref().and_then(|file| file.entry.head()) {
+                return Ok(Some(head.log_id));
+            }
+        }
+    }
+    Ok(None)
+}
+
+pub(super) fn name<D: Disk>(home: &Home<D>, first: Sequence) -> String {
     FileKind::Log.path(&home.dir, first).display().to_string()
 }
 
-fn read_entry<D: Disk>(disk: &D, at: &Path) -> Result<Vec<u8>, OpenError> {
+pub(super) fn read_entry<D: Disk>(disk: &D, at: &Path) -> Result<Vec<u8>, OpenError> {
     read_whole(disk, at, ENTRY_FILE_BYTES_MAX).map_err(OpenError::io(at))
 }
 

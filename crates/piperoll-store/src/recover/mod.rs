@@ -3,12 +3,15 @@
 //! A start reads the tails and not the history: the last segment of each log is walked, sealed ones are
 //! opened when somebody reads them.
 
+mod drops;
 mod files;
 mod log;
+mod loss;
 mod producers;
 mod tail;
 
 pub(crate) use log::ENTRY_FILE_BYTES_MAX;
+pub(crate) use loss::FoundLoss;
 pub(crate) use producers::PRODUCERS_BYTES_MAX;
 pub(crate) use tail::Source;
 
@@ -136,6 +139,8 @@ pub(crate) struct Recovery<'a, D: Disk> {
     /// Marks whose segments are healthy, sealed or dropped: the next rounds say more than they do.
     settled: HashSet<(LogId, Sequence)>,
     tenants: HashMap<Name, Arc<ProducerTable>>,
+    /// Losses that nobody has accepted, where somebody asks for them: then nothing is changed on the disk.
+    survey: Option<Vec<FoundLoss>>,
     report: RecoveryReport,
 }
 
@@ -166,6 +171,7 @@ pub fn open<D: Disk>(
         marks: rounds.marks().map(|mark| ((mark.head.log_id, mark.head.first), *mark)).collect(),
         settled: HashSet::new(),
         tenants: HashMap::new(),
+        survey: None,
         report,
     };
     let logs = recovery.all_logs()?;
@@ -173,6 +179,7 @@ pub fn open<D: Disk>(
     rounds.carry_on_without(&settled);
     let catalog = Catalog::new(logs.into_iter().map(Arc::new));
     let core = Arc::new(Core::new(disk, options, (clock, entropy), identity, (catalog, tenants)));
+    core.catalog.all_logs().iter().for_each(|log| core.go_on_after_loss(log, &mut log.writer.lock()));
     Ok(Opened {
         appender: Appender::new(Arc::clone(&core)),
         reader: Reader::new(Arc::clone(&core)),
@@ -180,6 +187,49 @@ pub fn open<D: Disk>(
         keeper: Keeper::new(core, rounds),
         report,
     })
+}
+
+/// Segments by log and first sequence.
+pub(crate) type SegmentKeys = HashSet<(LogId, Sequence)>;
+
+/// What is lost of one log of a running engine, that nobody has accepted. Changes nothing.
+pub(crate) fn survey<D: Disk>(
+    core: &Core<D>,
+    home: &Arc<Home<D>>,
+    marks: HashMap<(LogId, Sequence), Mark>,
+) -> Result<Vec<FoundLoss>, OpenError> {
+    let mut recovery = Recovery::of_one(core, home, marks);
+    recovery.survey = Some(Vec::new());
+    recovery.log(home)?;
+    Ok(recovery.survey.unwrap_or_default())
+}
+
+/// Recovers one log of a running engine again, whose writer writes nothing; answers the marks that are settled.
+pub(crate) fn recover_again<D: Disk>(
+    core: &Core<D>,
+    home: &Arc<Home<D>>,
+    marks: HashMap<(LogId, Sequence), Mark>,
+) -> Result<(Option<Log<D>>, SegmentKeys), OpenError> {
+    let mut recovery = Recovery::of_one(core, home, marks);
+    let log = recovery.log(home)?;
+    Ok((log, recovery.settled))
+}
+
+impl<'a, D: Disk> Recovery<'a, D> {
+    fn of_one(core: &'a Core<D>, home: &Home<D>, marks: HashMap<(LogId, Sequence), Mark>) -> Self {
+        let tenant = home.tenant.clone();
+        let table = core.producers(&tenant);
+        Self {
+            disk: &core.disk,
+            options: &core.options,
+            now: core.now(),
+            marks,
+            settled: HashSet::new(),
+            tenants: HashMap::from([(tenant, table)]),
+            survey: None,
+            report: RecoveryReport::default(),
+        }
+    }
 }
 
 impl<D: Disk> Recovery<'_, D> {

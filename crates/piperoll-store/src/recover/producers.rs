@@ -10,8 +10,7 @@ use crate::segment::Home;
 use crate::write::part::ProducerName;
 use crate::write::writer::{Heard, hear};
 use piperoll_format::producers::{ProducerState, decode_producers};
-use piperoll_format::segment::SegmentHeader;
-use piperoll_format::units::Sequence;
+use piperoll_format::units::{Sequence, UnixNanos};
 use std::collections::HashMap;
 
 /// No producers file is longer.
@@ -19,28 +18,33 @@ pub(crate) const PRODUCERS_BYTES_MAX: u64 = 1 << 30;
 
 impl<D: Disk> Recovery<'_, D> {
     /// Adds to `heard`, which the last segment's frames gave, what came before, and tells the tenant's table.
+    /// `first` is the last segment, made at `created`, whether it is there or not.
     pub(super) fn remember_producers(
         &mut self,
         home: &Home<D>,
         files: &LogFiles,
-        last: &SegmentHeader,
+        mut created: UnixNanos,
+        first: Sequence,
         heard: &mut HashMap<ProducerName, Heard>,
     ) -> Result<(), OpenError> {
         let since = self.now.0.saturating_sub_unsigned(self.options.producer_window_ns);
-        let mut created = last.created;
+        let mut row = files.logs();
+        row.retain(|before| *before < first);
+        row.push(first);
         // The file is derived: where it is lost, the segments before say the same.
-        for first in files.logs().into_iter().rev() {
-            let oldest = first == Sequence(0);
-            if oldest || self.read_producers(home, first, heard)? || created.0 < since {
+        while let Some(first) = row.pop() {
+            if first == Sequence(0) || self.read_producers(home, first, heard)? || created.0 < since {
                 break;
             }
-            let Some(before) = files.logs().into_iter().rfind(|before| *before < first) else { break };
-            let Ok(header) = read_header(home, before)? else { break };
+            let Some(before) = row.last().copied() else { break };
+            // What a damaged segment says of its own producers is lost with its header.
+            let Ok(header) = read_header(home, before)? else { continue };
             created = header.created;
             let path = FileKind::Log.path(&home.dir, before);
             let file = home.disk.open(&path, Open::Read).map_err(OpenError::io(&path))?;
             let length = file.length().map_err(OpenError::io(&path))?;
-            let walked = walk_segment(&path, &file, &header, length, None)?;
+            let mut walked = walk_segment(&path, &file, &header, length, None)?;
+            walked.hear_behind(&file, &header);
             walked.heard.into_iter().for_each(|(name, before)| hear(heard, name, before));
         }
         let table = self.tenants.entry(home.tenant.clone()).or_default();

@@ -1,7 +1,6 @@
 //! The last segment of a log: where it ends, what of it is cut, what is written again (opening, rules 1-5).
 
-use super::files::LogFiles;
-use super::log::read_header;
+use super::loss::{AcceptedLosses, hash};
 use super::{Cut, OpenError, Recovery};
 use crate::disk::{Disk, DiskFile, Open};
 use crate::durable::{FileKind, is_full, read_steps, write_new};
@@ -12,30 +11,25 @@ use crate::write::part::ProducerName;
 use crate::write::writer::{ActiveWriter, Heard, hear};
 use piperoll_format::entry::Mark;
 use piperoll_format::envelope::Envelope;
-use piperoll_format::frame::FrameView;
+use piperoll_format::frame::{FrameView, check_frame};
 use piperoll_format::limits::SEGMENT_HEADER_BYTES;
 use piperoll_format::segment::SegmentHeader;
 use piperoll_format::units::{Offset, Sequence, UnixNanos};
-use piperoll_format::walk::{ByteSource, Damage, Verdict, VerdictKind, WalkError, walk};
+use piperoll_format::walk::{ByteSource, Verdict, VerdictKind, WalkError, walk};
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The last segment, opened.
+/// The last segment, walked.
 pub(super) enum LastSegment<D: Disk> {
-    /// Its header does not check: damage.
-    Header(String),
-    /// It was walked.
-    Walked(Box<LogEnd<D>>),
-}
-
-/// The end of a log.
-pub(super) struct LogEnd<D: Disk> {
-    pub(super) active: ActiveWriter<D>,
-    /// Why the log is read-only, if it is.
-    pub(super) reason: Option<String>,
+    /// Its frames end where it may go on.
+    Healthy(Box<ActiveWriter<D>>),
+    /// Nothing may be appended to it, and why.
+    Damaged(String, Walked),
+    /// It ends where a person accepted that it does.
+    Accepted(Walked),
 }
 
 /// What a walk gathered.
@@ -43,6 +37,8 @@ pub(super) struct Walked {
     pub(super) verdict: Verdict,
     earliest: Option<UnixNanos>,
     pub(super) heard: HashMap<ProducerName, Heard>,
+    /// When the last frame that checks was received, those behind the end counted.
+    pub(super) latest: Option<UnixNanos>,
 }
 
 /// A file, for the walk.
@@ -62,30 +58,49 @@ impl Walked {
         self.verdict.kind == VerdictKind::Clean && self.verdict.end.0 == length
     }
 
+    /// True when no frame checks.
+    pub(super) fn is_empty(&self) -> bool {
+        self.verdict.frames == 0 && self.verdict.frames_after.is_empty()
+    }
+
+    /// Notes the producers of the frames behind the end, where these stay: their retries find their addresses.
+    pub(super) fn hear_behind<F: DiskFile>(&mut self, file: &F, header: &SegmentHeader) {
+        let mut names = Names::default();
+        for after in &self.verdict.frames_after {
+            let mut bytes = vec![0; usize::try_from(after.length).unwrap_or_default()];
+            // What cannot be read now is not served later either.
+            let read = file.read_at(&mut bytes, after.offset.0).unwrap_or_default();
+            bytes.truncate(read);
+            let Ok(frame) = check_frame(&bytes, after.offset, &header.salt) else { continue };
+            self.latest = self.latest.max(Some(frame.header().received));
+            names.hear(&frame, &mut self.heard);
+        }
+    }
+
     fn reach(&self) -> Reach {
         let received = self.earliest.zip(self.verdict.last_received);
         Reach { length: self.verdict.end, end: self.verdict.end_sequence, received }
     }
 
-    /// The walked segment, to be read.
+    /// The walked segment, to be read. One that is not healthy has its frames behind the end too.
     pub(super) fn open<F: DiskFile>(
         &self,
         path: &Path,
         file: &F,
         header: SegmentHeader,
-        is_marked: bool,
+        is_healthy: bool,
     ) -> Result<OpenSegment, OpenError> {
         let length = file.length().map_err(OpenError::io(path))?;
         let map = Arc::new(file.map(length).map_err(OpenError::io(path))?);
         let mut reach = self.reach();
         let mut columns = ActiveColumns::new(&header);
-        if let VerdictKind::Damaged(damage) = &self.verdict.kind {
+        if !is_healthy {
             let log = LogBytes::new(Arc::clone(&map), Offset(length), header.salt, path.into());
             // Whatever cannot be read of it is damaged too, and said to be.
-            let frames = damage.frames_after.iter().map(|frame| frame.offset);
+            let frames = self.verdict.frames_after.iter().map(|frame| frame.offset);
             reach = columns.fill_damaged(&log, reach, frames);
         }
-        Ok(OpenSegment::new(header, path.to_path_buf(), map, reach, columns, is_marked))
+        Ok(OpenSegment::new(header, path.to_path_buf(), map, reach, columns, is_healthy))
     }
 }
 
@@ -93,54 +108,65 @@ impl<D: Disk> Recovery<'_, D> {
     /// Walks the last segment, cuts a torn tail, writes again what may not be on the disk.
     pub(super) fn last(
         &mut self,
-        home: &Arc<Home<D>>,
-        files: &LogFiles,
-        first: Sequence,
+        home: &Home<D>,
+        header: &SegmentHeader,
+        accepted: &AcceptedLosses,
     ) -> Result<LastSegment<D>, OpenError> {
+        let first = header.first;
         let path = FileKind::Log.path(&home.dir, first);
-        let header = match read_header(home, first)? {
-            Ok(header) => header,
-            Err(reason) => return Ok(LastSegment::Header(reason)),
-        };
         let file = self.disk.open(&path, Open::Append).map_err(OpenError::io(&path))?;
         let length = file.length().map_err(OpenError::io(&path))?;
         let mark = self.marks.get(&(header.log_id, first)).copied();
-        let mut walked = walk_segment(&path, &file, &header, length, mark.as_ref())?;
+        let mut walked = walk_segment(&path, &file, header, length, mark.as_ref())?;
+        // Whatever the walk says: where a person closed it, nothing is cut and nothing follows.
+        if let Some(accepted) = accepted.get(first) {
+            walked.hear_behind(&file, header);
+            return Ok(if accepted.is_of(header.log_id, &hash(&path, &file)?) {
+                LastSegment::Accepted(walked)
+            } else {
+                LastSegment::Damaged(accepted.differs(&path), walked)
+            });
+        }
+        if accepted.is_unreadable(first) {
+            walked.hear_behind(&file, header);
+            let reason = format!("the entry that closed {} cannot be read", path.display());
+            return Ok(LastSegment::Damaged(reason, walked));
+        }
         let mut allocated = length;
-        let reason = match walked.verdict.kind.clone() {
-            VerdictKind::Damaged(damage) => Some(damage_text(&path, &walked.verdict, &damage)),
+        match walked.verdict.kind.clone() {
+            VerdictKind::Damaged(_) => {
+                walked.hear_behind(&file, header);
+                return Ok(LastSegment::Damaged(damage_text(&path, &walked.verdict), walked));
+            }
             _ if walked.verdict.newer => {
-                Some(format!("{} has frames that a later version wrote", path.display()))
+                let reason = format!("{} has frames that a later version wrote", path.display());
+                return Ok(LastSegment::Damaged(reason, walked));
             }
-            VerdictKind::Clean => None,
+            VerdictKind::Clean => {}
             VerdictKind::Torn { not_zero } => {
-                self.cut(home, &path, &file, first, not_zero, walked.verdict.end.0)?;
-                allocated = walked.verdict.end.0;
-                None
+                if self.survey.is_none() {
+                    self.cut(home, &path, &file, first, not_zero, walked.verdict.end.0)?;
+                    allocated = walked.verdict.end.0;
+                }
             }
-        };
-        let is_healthy = reason.is_none();
-        if is_healthy {
+        }
+        if self.survey.is_none() {
             let from = mark.map_or(SEGMENT_HEADER_BYTES, |mark| mark.length);
             self.write_again(&path, &file, from..walked.verdict.end.0)?;
-            self.settled.insert((header.log_id, first));
         }
-        let last_received = walked.verdict.last_received.unwrap_or(header.created);
-        self.remember_producers(home, files, &header, &mut walked.heard)?;
-        let open = Arc::new(walked.open(&path, &file, header, is_healthy)?);
-        let (heard, bytes) = (walked.heard, GroupBytes::default());
-        let active = ActiveWriter {
+        self.settled.insert((header.log_id, first));
+        let open = Arc::new(walked.open(&path, &file, header.clone(), true)?);
+        Ok(LastSegment::Healthy(Box::new(ActiveWriter {
             file,
             open,
             allocated,
             step: 0,
             dirty: false,
             is_rolling: false,
-            last_received,
-            heard,
-            bytes,
-        };
-        Ok(LastSegment::Walked(Box::new(LogEnd { active, reason })))
+            last_received: walked.verdict.last_received.unwrap_or(header.created),
+            heard: walked.heard,
+            bytes: GroupBytes::default(),
+        })))
     }
 
     /// Keeps a torn tail aside, and takes it out of the file before anything is appended (rule 1).
@@ -209,7 +235,8 @@ pub(super) fn walk_segment<F: DiskFile>(
         WalkError::Read { source, .. } => OpenError::io(path)(source),
         short @ WalkError::Short { .. } => OpenError::io(path)(io::Error::other(short)),
     })?;
-    Ok(Walked { verdict, earliest, heard })
+    let latest = verdict.last_received;
+    Ok(Walked { verdict, earliest, heard, latest })
 }
 
 /// Decodes the principals of frames, where most have the envelope of the one before.
@@ -237,9 +264,9 @@ impl Names {
     }
 }
 
-fn damage_text(path: &Path, verdict: &Verdict, damage: &Damage) -> String {
-    let end = damage.frames_after.last().map(|frame| frame.first.plus(frame.events.into()));
-    let readable = damage.frames_after.first().map(|frame| frame.first);
+fn damage_text(path: &Path, verdict: &Verdict) -> String {
+    let end = verdict.frames_after.last().map(|frame| frame.first.plus(frame.events.into()));
+    let readable = verdict.frames_after.first().map(|frame| frame.first);
     let lost = match (readable, end) {
         (Some(readable), Some(end)) => {
             format!("sequences {} to {readable} are unreadable, those to {end} are not", verdict.end_sequence)
@@ -248,7 +275,7 @@ fn damage_text(path: &Path, verdict: &Verdict, damage: &Damage) -> String {
     };
     format!(
         "{} is damaged at offset {}, below {} which was durable: {lost}; nothing was changed, restore the \
-         file from a copy",
+         file from a copy, or see `piperoll accept-loss`",
         path.display(),
         verdict.end,
         verdict.durable

@@ -94,7 +94,7 @@ fn in_log<D: Disk>(
         oldest = Some(segment.first());
         match in_segment(segment, name, key) {
             Ok(Some(message)) => return Ok((Some(message), oldest)),
-            Ok(None) | Err(PinError::Dropped) => {}
+            Ok(None) | Err(PinError::Dropped | PinError::Lost) => {}
             Err(error) => return Err(error),
         }
     }

@@ -29,7 +29,44 @@ const SILENT_PRODUCERS_MAX: usize = 50_000;
 /// The file that says that a log was made.
 pub(crate) const LOG_OPEN: &str = "log.open";
 
+/// How a log goes on behind a segment that a person closed as it is.
+pub(crate) struct AfterLoss {
+    pub(crate) log_id: LogId,
+    /// Above every sequence that may have been acknowledged.
+    pub(crate) first: Sequence,
+    pub(crate) previous: Previous,
+    pub(crate) last_received: UnixNanos,
+    pub(crate) heard: HashMap<ProducerName, Heard>,
+}
+
 impl<D: Disk> Core<D> {
+    /// Begins the segment behind an accepted loss, where the log waits for one. On a disk without room the first
+    /// append that finds some does it.
+    pub(crate) fn go_on_after_loss(&self, log: &Log<D>, writer: &mut Writer<D>) {
+        let Writer::AfterLoss(after) = writer else { return };
+        match self.begin_after_loss(log, after) {
+            Ok(active) => *writer = Writer::Ready(Box::new(active)),
+            Err(trouble) => log.refuse(trouble),
+        }
+    }
+
+    /// Begins the segment behind an accepted loss.
+    pub(crate) fn begin_after_loss(
+        &self,
+        log: &Log<D>,
+        after: &AfterLoss,
+    ) -> Result<ActiveWriter<D>, Trouble> {
+        self.identity.check(&*self.disk).map_err(Trouble::Stopped)?;
+        let home = log.home();
+        let created = after.last_received.max(self.now());
+        self.write_producers(home, after.first, &after.heard)?;
+        let header = self.header(home, after.log_id, after.first, created, Some(after.previous));
+        let active = self.begin_segment(home, header, after.heard.clone())?;
+        log.push(&Arc::new(Segment::of_open(home, Arc::clone(&active.open))));
+        self.work.ring();
+        Ok(active)
+    }
+
     /// Makes the directories of a log, its `log.open` and its first segment.
     pub(crate) fn give_birth(
         &self,

@@ -13,6 +13,7 @@ use crate::write::batch::{AddressRange, AppendError, Receipt};
 use crate::write::group::{GroupBytes, GroupPlace, PlannedFrame, plan_frames};
 use crate::write::inbox::{Room, Taken};
 use crate::write::part::{Finish, Part, ProducerName};
+use crate::write::roll::AfterLoss;
 use piperoll_format::limits::SEGMENT_HEADER_BYTES;
 use piperoll_format::names::Name;
 use piperoll_format::units::{LogId, Offset, Sequence, UnixNanos};
@@ -40,6 +41,8 @@ pub(crate) struct Heard {
 pub(crate) enum Writer<D: Disk> {
     /// There is no segment yet; the directory may have been made by a start before this one.
     Unborn(Option<LogId>),
+    /// A person closed the last segment as it is; the next one is not there yet.
+    AfterLoss(Box<AfterLoss>),
     /// There is an active segment.
     Ready(Box<ActiveWriter<D>>),
     /// The log takes no appends until the next start.
@@ -155,9 +158,14 @@ impl<D: Disk> Core<D> {
         if let Writer::Unborn(log_id) = writer {
             *writer = Writer::Ready(Box::new(self.give_birth(log, log_id)?));
         }
+        if let Writer::AfterLoss(after) = writer {
+            *writer = Writer::Ready(Box::new(self.begin_after_loss(log, after)?));
+        }
         match writer {
             Writer::Ready(active) => Ok(active),
-            Writer::Unborn(_) | Writer::Shut => Err(Trouble::Stopped("its writer has ended".to_owned())),
+            Writer::Unborn(_) | Writer::AfterLoss(_) | Writer::Shut => {
+                Err(Trouble::Stopped("its writer has ended".to_owned()))
+            }
         }
     }
 

@@ -306,6 +306,7 @@ fn status_tells_what_each_log_holds() {
         last_received: Some(at(5)),
         refusal: None,
         unreadable: None,
+        losses: Vec::new(),
     };
     assert_eq!(world.reader().status(), [expected]);
 }

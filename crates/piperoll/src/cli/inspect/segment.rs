@@ -418,7 +418,7 @@ fn check_frames(subject: &Subject, verdict: &Verdict, closed: &Closed, printer: 
         _ if accepted => {
             printer.holds("frames", format!("damaged at {end}, which the loss beside the file accepts"));
         }
-        VerdictKind::Damaged(damage) => printer.fails("frames", damaged(verdict, damage)),
+        VerdictKind::Damaged(damage) => printer.fails("frames", damaged(verdict, *damage)),
         VerdictKind::Clean | VerdictKind::Torn { .. } => {
             let words = "nothing more is appended to this segment, so they must fill the file";
             printer.fails("frames", format!("they end at {end} of {}; {words}", subject.length));
@@ -426,10 +426,10 @@ fn check_frames(subject: &Subject, verdict: &Verdict, closed: &Closed, printer: 
     }
 }
 
-fn damaged(verdict: &Verdict, damage: &Damage) -> String {
+fn damaged(verdict: &Verdict, damage: Damage) -> String {
     let Verdict { end, end_sequence, durable, .. } = verdict;
-    let after = damage.frames_after.first().map(|first| {
-        let (count, at, sequence) = (damage.frames_after.len(), first.offset, first.first);
+    let after = verdict.frames_after.first().map(|first| {
+        let (count, at, sequence) = (verdict.frames_after.len(), first.offset, first.first);
         format!("; {count} frames behind it check, the first at {at} (sequence {sequence})")
     });
     let mark = if damage.mark_not_met { "; no frame ends where the last mark says" } else { "" };

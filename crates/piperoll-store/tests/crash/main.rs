@@ -11,6 +11,8 @@ mod exhaustive;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod losing;
+#[cfg(test)]
 mod message;
 #[cfg(test)]
 mod oracle;

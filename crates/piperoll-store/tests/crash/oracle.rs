@@ -2,6 +2,7 @@
 //! flight; no gap, no change; `received` never falls; a retry gives the same address.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use piperoll_store::{AddressRange, AppendError, Receipt};
 
@@ -40,6 +41,10 @@ pub(crate) struct Oracle {
     starts: BTreeMap<usize, BTreeSet<u64>>,
     /// For each class, where it begins at least: behind each segment that was dropped.
     dropped: BTreeMap<usize, u64>,
+    /// Classes whose last segment was damaged.
+    damaged: BTreeSet<usize>,
+    /// For each class, the sequences that a person accepted as lost, but for those that are still found.
+    lost: BTreeMap<usize, Vec<Range<u64>>>,
 }
 
 impl Oracle {
@@ -60,8 +65,17 @@ impl Oracle {
     ) -> Result<(), String> {
         let Ok(receipt) = outcome else { return Ok(()) };
         if let Some(first) = &self.sent[number].receipt {
-            return same(&first.ranges, &receipt.ranges)
-                .map_err(|text| format!("message {number} got another address when sent again: {text}"));
+            // What was lost is stored as if for the first time, at another address.
+            let kept = |range: &&AddressRange| !self.is_lost_range(range);
+            let first: Vec<AddressRange> = first.ranges.iter().filter(kept).cloned().collect();
+            let classes: Vec<_> = first.iter().map(|range| range.class.clone()).collect();
+            let mut again = receipt.ranges.clone();
+            again.retain(|range| classes.contains(&range.class));
+            same(&first, &again)
+                .map_err(|text| format!("message {number} got another address when sent again: {text}"))?;
+            if first.len() == receipt.ranges.len() {
+                return Ok(());
+            }
         }
         self.acknowledged(number, receipt)?;
         self.sent[number].receipt = Some(receipt.clone());
@@ -96,6 +110,7 @@ impl Oracle {
         let address = (class, found.sequence);
         if let Some(before) = self.addresses.insert(found.bytes.clone(), address)
             && before != address
+            && !self.is_lost(before.0, before.1)
         {
             return Err(format!("{} is stored twice: {before:?} and {address:?}", text(&found.bytes)));
         }
@@ -109,6 +124,44 @@ impl Oracle {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// The class's last segment was damaged: what is lost of it may be accepted.
+    pub(crate) fn damaged(&mut self, class: usize) {
+        self.damaged.insert(class);
+    }
+
+    pub(crate) fn damaged_classes(&self) -> Vec<usize> {
+        self.damaged.iter().copied().collect()
+    }
+
+    /// A person accepts that these sequences may be lost.
+    pub(crate) fn loses(&mut self, class: usize, sequences: Range<u64>) {
+        self.lost.entry(class).or_default().push(sequences);
+    }
+
+    /// Whether anything was lost that had been served.
+    pub(crate) fn has_losses(&self) -> bool {
+        self.served.keys().any(|&(class, sequence)| self.is_lost(class, sequence))
+    }
+
+    fn is_lost(&self, class: usize, sequence: u64) -> bool {
+        self.lost.get(&class).is_some_and(|lost| lost.iter().any(|range| range.contains(&sequence)))
+    }
+
+    fn is_lost_range(&self, range: &AddressRange) -> bool {
+        let index = CLASSES.iter().position(|&name| name == range.class.as_str());
+        index.is_some_and(|index| self.is_lost(index, range.first.0))
+    }
+
+    /// Whether all sequences from `from` to `to` are lost; ranges may touch and overlap.
+    fn is_all_lost(&self, class: usize, from: u64, to: u64) -> bool {
+        let Some(lost) = self.lost.get(&class) else { return from >= to };
+        let mut at = from;
+        while let Some(range) = lost.iter().find(|range| range.contains(&at)) {
+            at = range.end;
+        }
+        at >= to
     }
 
     /// Somebody begins to drop the segment of these sequences.
@@ -159,22 +212,30 @@ impl Oracle {
             self.served.range((index, 0)..=(index, u64::MAX)).map(|(key, _)| key.1).collect();
         let least = self.dropped.get(&index).copied().unwrap_or(0);
         let Some(first) = found.first().map(|event| event.sequence) else {
-            let lost = expected.into_iter().find(|&sequence| sequence >= self.latest_start(index));
+            let is_gone =
+                |sequence: u64| sequence < self.latest_start(index) || self.is_lost(index, sequence);
+            let lost = expected.into_iter().find(|&sequence| !is_gone(sequence));
             return lost.map_or(Ok(()), |lost| Err(format!("{name} is empty and has lost {lost}")));
         };
-        let may_begin = first == 0 || self.starts.get(&index).is_some_and(|starts| starts.contains(&first));
+        let mut starts = self.starts.get(&index).into_iter().flatten().copied().chain([0]);
+        let may_begin = starts.any(|start| start <= first && self.is_all_lost(index, start, first));
         if first < least || !may_begin {
             return Err(format!(
                 "{name} begins at {first}, expected {least} or the end of a dropped segment"
             ));
         }
-        let gap = (first..).zip(found).find(|(sequence, event)| *sequence != event.sequence);
-        if let Some((sequence, event)) = gap {
-            return Err(format!("{name} has a gap: expected {sequence}, found {}", event.sequence));
+        let gap =
+            found.windows(2).find(|pair| !self.is_all_lost(index, pair[0].sequence + 1, pair[1].sequence));
+        if let Some(pair) = gap {
+            return Err(format!("{name} has a gap: {} follows {}", pair[1].sequence, pair[0].sequence));
         }
-        let end = first + found.len() as u64;
-        if let Some(lost) = expected.into_iter().find(|&sequence| sequence >= end) {
-            return Err(format!("{name} ends at {end} and has lost {lost}"));
+        let is_there: BTreeSet<u64> = found.iter().map(|event| event.sequence).collect();
+        if let Some(pair) = found.windows(2).find(|pair| pair[0].sequence >= pair[1].sequence) {
+            return Err(format!("{name}: {} follows {}", pair[1].sequence, pair[0].sequence));
+        }
+        let is_gone = |sequence: u64| sequence < first || self.is_lost(index, sequence);
+        if let Some(lost) = expected.into_iter().find(|at| !is_there.contains(at) && !is_gone(*at)) {
+            return Err(format!("{name} has lost {lost}"));
         }
         match found.windows(2).find(|pair| pair[0].received > pair[1].received) {
             Some(pair) => Err(format!("{name}: received falls at {}", pair[1].sequence)),

@@ -20,6 +20,8 @@ pub(crate) enum Step {
     Seal,
     /// The first segment of each class is dropped, where it is sealed.
     Sweep,
+    /// The process ends, the last segment of this class is damaged, the process starts, a person accepts the loss.
+    AcceptLoss(usize),
     /// Time goes by, in nanoseconds; backwards too.
     Tick(i64),
     /// The process ends and starts again.
@@ -36,6 +38,7 @@ impl World {
             Step::SealNow(class) => self.seal_now(*class).map(drop),
             Step::Seal => self.seal().map(drop),
             Step::Sweep => self.sweep().map(drop),
+            Step::AcceptLoss(class) => self.damage_and_accept(*class),
             Step::Tick(nanoseconds) => {
                 self.tick(*nanoseconds);
                 Ok(())

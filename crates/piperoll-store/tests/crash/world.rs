@@ -106,7 +106,7 @@ impl World {
         self.store = None;
     }
 
-    fn store(&self) -> Result<&Opened<SimDisk>, String> {
+    pub(crate) fn store(&self) -> Result<&Opened<SimDisk>, String> {
         self.store.as_ref().ok_or_else(|| "the store is not open".to_owned())
     }
 

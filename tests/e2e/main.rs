@@ -1,6 +1,8 @@
 //! The program from the outside: its commands, its daemon, and what they do with what is wrong.
 
 #[cfg(test)]
+mod accept_loss;
+#[cfg(test)]
 mod append;
 #[cfg(test)]
 mod commands;

@@ -104,6 +104,14 @@ impl Client {
         Ok(self.admin().sweep(self.request(v1::SweepRequest { dry_run })).await?.into_inner())
     }
 
+    /// Tells what is lost of a log that damage made read-only; with the roots of what was told, accepts it.
+    pub async fn accept_loss(
+        &self,
+        request: v1::AcceptLossRequest,
+    ) -> Result<v1::AcceptLossResponse, ClientError> {
+        Ok(self.admin().accept_loss(self.request(request)).await?.into_inner())
+    }
+
     pub(crate) async fn append_stream(
         &self,
         requests: impl tokio_stream::Stream<Item = RawMessage> + Send + 'static,

@@ -29,7 +29,7 @@ pub(crate) struct Connection {
 pub(crate) struct Peer(pub(crate) Arc<Sender>);
 
 /// Principal of everybody, until the daemon knows identities.
-const ANONYMOUS: &str = "anonymous";
+pub(crate) const ANONYMOUS: &str = "anonymous";
 /// By which door they came.
 const INTAKE: &str = "grpc";
 /// Time to let go of something where the system has no more descriptors.

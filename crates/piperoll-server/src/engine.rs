@@ -11,8 +11,8 @@ use piperoll_format::{
     units::LogId,
 };
 use piperoll_store::{
-    Appender, DropError, Keeper, OpenError, Options, Reader, RecoveryReport, Retirer, RoundWriteError,
-    SealError, SealedSegment, StoreCounts, Threads,
+    Acceptance, Appender, DropError, Keeper, Loss, LossError, OpenError, Options, Reader, RecoveryReport,
+    Retirer, RoundWriteError, SealError, SealedSegment, StoreCounts, Threads,
     disk::{Disk as _, DiskFile as _, Open},
     open,
     os::OsDisk,
@@ -63,6 +63,9 @@ pub enum EngineError {
         /// By how much, in seconds.
         ahead_s: i64,
     },
+    /// No loss was accepted.
+    #[error(transparent)]
+    Loss(#[from] LossError),
     /// The last marks could not be written.
     #[error(transparent)]
     Round(#[from] RoundWriteError),
@@ -157,6 +160,24 @@ impl Engine {
         class: Option<&Name>,
     ) -> Result<Vec<SealedSegment>, EngineError> {
         Ok(self.keeper.seal_now(tenant, class)?)
+    }
+
+    /// What is lost of a log; nothing where it takes appends.
+    pub(crate) fn find_losses(&self, tenant: &Name, class: &Name) -> Result<Vec<Loss>, EngineError> {
+        match self.keeper.find_losses(tenant, class) {
+            Err(LossError::Healthy(..)) => Ok(Vec::new()),
+            losses => Ok(losses?),
+        }
+    }
+
+    /// Accepts what is lost of a log.
+    pub(crate) fn accept_losses(
+        &self,
+        tenant: &Name,
+        class: &Name,
+        acceptance: &Acceptance,
+    ) -> Result<Vec<Loss>, EngineError> {
+        Ok(self.keeper.accept_losses(tenant, class, acceptance)?)
     }
 
     /// The capability to drop.

@@ -3,7 +3,7 @@
 use crate::engine::EngineError;
 use piperoll_filter::ParseError;
 use piperoll_format::{names::NameError, request::BatchError};
-use piperoll_store::{AppendError, PositionError, ReadError};
+use piperoll_store::{AppendError, LossError, PositionError, ReadError};
 use std::{collections::HashMap, fmt, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -157,6 +157,7 @@ impl From<EngineError> for Refusal {
             EngineError::Seal(_) => (Code::FailedPrecondition, "not_sealed"),
             EngineError::ClockNotBelieved { .. } => (Code::FailedPrecondition, "clock_not_believed"),
             EngineError::Sweep { .. } | EngineError::List(_) => (Code::Unavailable, "not_swept"),
+            EngineError::Loss(error) => loss_code(error),
             EngineError::Missing
             | EngineError::Io(_)
             | EngineError::Open(_)
@@ -165,6 +166,17 @@ impl From<EngineError> for Refusal {
             | EngineError::Directory(_) => (Code::Internal, "internal"),
         };
         Self::new(code, reason, error.to_string())
+    }
+}
+
+fn loss_code(error: &LossError) -> (Code, &'static str) {
+    match error {
+        LossError::NoLog(..) => (Code::NotFound, "not_found"),
+        LossError::Healthy(..) | LossError::Nothing(..) => (Code::FailedPrecondition, "nothing_lost"),
+        LossError::Changed(_) => (Code::FailedPrecondition, "loss_changed"),
+        LossError::Nameless(..) | LossError::Unreadable(_) => (Code::DataLoss, "data_loss"),
+        LossError::Stopped(..) => (Code::Unavailable, "stopped"),
+        LossError::Io { .. } => (Code::Unavailable, "loss_not_written"),
     }
 }
 

@@ -1,12 +1,21 @@
-//! `AdminService`: state, sealing, sweeping.
+//! `AdminService`: state, sealing, sweeping, and the way out of damage.
 
-use crate::{clock::timestamp, daemon::Daemon, refusal::Refusal, sweeper::Swept};
-use piperoll_format::names::Name;
+use crate::{
+    clock::timestamp,
+    connection::ANONYMOUS,
+    daemon::{Daemon, tenant_of},
+    refusal::Refusal,
+    sweeper::Swept,
+};
+use piperoll_format::{names::Name, units::Root};
 use piperoll_proto::{raw::admin_service_server::AdminService, v1};
 use piperoll_retention::PlannedDrop;
-use piperoll_store::{LogStatus, SealedSegment};
+use piperoll_store::{Acceptance, AcceptedLoss, LogStatus, Loss, SealedSegment};
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
+
+/// Longest words with which a loss is accepted; they are kept in a small file.
+const REASON_BYTES_MAX: usize = 4_096;
 
 /// `AdminService` of a daemon.
 #[derive(Clone)]
@@ -25,6 +34,14 @@ impl AdminService for AdminGrpc {
 
     async fn sweep(&self, request: Request<v1::SweepRequest>) -> Result<Response<v1::SweepResponse>, Status> {
         self.answer(self.sweep_segments(request.into_inner().dry_run).await)
+    }
+
+    async fn accept_loss(
+        &self,
+        request: Request<v1::AcceptLossRequest>,
+    ) -> Result<Response<v1::AcceptLossResponse>, Status> {
+        let own = tenant_of(request.metadata());
+        self.answer(self.lose(own, request.into_inner()).await)
     }
 }
 
@@ -62,6 +79,46 @@ impl AdminGrpc {
     }
 }
 
+impl AdminGrpc {
+    async fn lose(
+        &self,
+        own: Result<Name, Refusal>,
+        request: v1::AcceptLossRequest,
+    ) -> Result<v1::AcceptLossResponse, Refusal> {
+        let tenant = match optional_name("tenant", &request.tenant)? {
+            Some(tenant) => tenant,
+            None => own?,
+        };
+        let class = optional_name("class", &request.class)?;
+        let class = class.ok_or_else(|| Refusal::field("class", "name the log's retention class"))?;
+        if request.roots.is_empty() {
+            let found = self.0.work(move |daemon| daemon.engine.find_losses(&tenant, &class)).await?;
+            return Ok(v1::AcceptLossResponse { losses: found.iter().map(loss).collect(), accepted: false });
+        }
+        let roots = request.roots.iter().map(|root| root.as_slice().try_into().map(Root));
+        let roots: Result<Vec<Root>, _> = roots.collect();
+        let roots = roots.map_err(|_| Refusal::field("roots", "a root has 32 bytes"))?;
+        let acceptance = Acceptance { roots, principal: ANONYMOUS.to_owned(), text: request.reason };
+        if acceptance.text.len() > REASON_BYTES_MAX {
+            return Err(Refusal::field("reason", format!("it has at most {REASON_BYTES_MAX} bytes")));
+        }
+        let accepted = self
+            .0
+            .work(move |daemon| {
+                let losses = daemon.engine.accept_losses(&tenant, &class, &acceptance)?;
+                for loss in &losses {
+                    let (file, root) = (loss.path.display(), loss.root);
+                    let (first, end) = (loss.first.0, loss.end.0);
+                    let reason = acceptance.text.as_str();
+                    tracing::warn!(%file, offset = loss.offset, first, end, %root, reason, "loss accepted");
+                }
+                Ok(losses)
+            })
+            .await?;
+        Ok(v1::AcceptLossResponse { losses: accepted.iter().map(loss).collect(), accepted: true })
+    }
+}
+
 /// A name that may be left out.
 fn optional_name(field: &str, text: &str) -> Result<Option<Name>, Refusal> {
     if text.is_empty() {
@@ -82,6 +139,35 @@ fn log_status(log: LogStatus) -> v1::LogStatus {
         bytes: log.bytes,
         last_received: log.last_received.map(timestamp),
         read_only_reason: log.refusal.unwrap_or_default(),
+        accepted_losses: log.losses.iter().map(accepted_loss).collect(),
+    }
+}
+
+fn accepted_loss(loss: &AcceptedLoss) -> v1::AcceptedLoss {
+    v1::AcceptedLoss {
+        file: loss.path.display().to_string(),
+        offset: loss.offset,
+        bytes: loss.bytes,
+        first_sequence: loss.first.0,
+        end_sequence: loss.end.0,
+        root: loss.root.0.to_vec(),
+        accepted: Some(timestamp(loss.accepted)),
+        principal: loss.principal.clone(),
+        reason: loss.text.clone(),
+    }
+}
+
+fn loss(loss: &Loss) -> v1::Loss {
+    v1::Loss {
+        file: loss.path.display().to_string(),
+        offset: loss.offset,
+        bytes: loss.bytes,
+        first_sequence: loss.first.0,
+        end_sequence: loss.end.0,
+        frames_behind: loss.frames_behind,
+        events_behind: loss.events_behind,
+        root: loss.root.0.to_vec(),
+        found: loss.reason.clone(),
     }
 }
 

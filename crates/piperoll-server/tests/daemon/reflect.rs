@@ -85,7 +85,7 @@ async fn call(channel: Channel, method: &MethodDescriptor, request: &str) -> Res
 }
 
 /// What to call each method with; every method of ours is here.
-const CALLS: [(&str, &str); 10] = [
+const CALLS: [(&str, &str); 11] = [
     ("piperoll.v1.EventService.Append", "events { actor: 'a' action: 'b' stage: 'deploy' }"),
     ("piperoll.v1.EventService.AppendStream", "events { actor: 'a' action: 'c' }"),
     ("piperoll.v1.QueryService.Query", "filter: 'actor = a' limit: 1"),
@@ -95,6 +95,7 @@ const CALLS: [(&str, &str); 10] = [
     ("piperoll.v1.AdminService.Status", ""),
     ("piperoll.v1.AdminService.Seal", ""),
     ("piperoll.v1.AdminService.Sweep", "dry_run: true"),
+    ("piperoll.v1.AdminService.AcceptLoss", "class: 'default'"),
     ("grpc.health.v1.Health.Check", "service: 'piperoll.v1.EventService'"),
 ];
 

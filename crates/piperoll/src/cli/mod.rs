@@ -1,5 +1,6 @@
 //! The command line: one file a command, and how each of them ends.
 
+mod accept_loss;
 mod append;
 mod config;
 mod connection;
@@ -60,6 +61,8 @@ enum Command {
     Seal(seal::Args),
     /// Drop sealed segments whose retention has ended
     Sweep(sweep::Args),
+    /// Show what is lost of a log that damage made read-only, and accept it
+    AcceptLoss(accept_loss::Args),
     /// Show what is in a file of a data directory, and whether it checks
     Inspect(inspect::Args),
     /// Check or show the configuration
@@ -138,6 +141,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Status(args) => block_on(status::run(args)),
         Command::Seal(args) => block_on(seal::run(args)),
         Command::Sweep(args) => block_on(sweep::run(args)),
+        Command::AcceptLoss(args) => block_on(accept_loss::run(args)),
         Command::Inspect(args) => inspect::run(&args),
         Command::Config(command) => config::run(command),
         Command::Demo(args) => block_on(demo::run(args)),

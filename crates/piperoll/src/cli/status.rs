@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::{Done, Outcome};
 use crate::output::{Format, colour, paint, print_json, print_table, table, text};
 use jiff::Timestamp;
-use piperoll_proto::v1::{LogStatus, StatusResponse};
+use piperoll_proto::v1::{AcceptedLoss, LogStatus, StatusResponse};
 use serde_json::json;
 use std::io::{self, Write};
 
@@ -56,6 +56,28 @@ fn print_words(out: &mut impl Write, status: &StatusResponse) -> io::Result<()> 
     for log in &status.logs {
         rows.add_row(row(log, now));
     }
+    print_table(out, &rows)?;
+    print_losses(out, status)
+}
+
+/// What a person accepted as lost: answers leave it out, so it is said here.
+fn print_losses(out: &mut impl Write, status: &StatusResponse) -> io::Result<()> {
+    let losses = status.logs.iter().flat_map(|log| &log.accepted_losses);
+    let mut rows = table(&["LOST OF", "FROM", "SEQUENCES", "ACCEPTED", "BY", "WHY"]);
+    for loss in losses {
+        rows.add_row(vec![
+            text::plain(&loss.file),
+            text::count(loss.offset),
+            format!("{}..{}", loss.first_sequence, loss.end_sequence),
+            text::local_time(loss.accepted.as_ref()),
+            text::plain(&loss.principal),
+            text::plain(&loss.reason),
+        ]);
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
     print_table(out, &rows)
 }
 
@@ -106,6 +128,20 @@ fn print_csv(out: &mut impl Write, status: &StatusResponse) -> io::Result<()> {
     writer.flush()
 }
 
+fn loss_json(loss: &AcceptedLoss) -> serde_json::Value {
+    json!({
+        "file": loss.file,
+        "offset": loss.offset,
+        "bytes": loss.bytes,
+        "first_sequence": loss.first_sequence,
+        "end_sequence": loss.end_sequence,
+        "root": hex::encode(&loss.root),
+        "accepted": text::rfc3339(loss.accepted.as_ref()),
+        "principal": loss.principal,
+        "reason": loss.reason,
+    })
+}
+
 fn as_json(status: &StatusResponse) -> serde_json::Value {
     let logs: Vec<_> = status
         .logs
@@ -121,6 +157,7 @@ fn as_json(status: &StatusResponse) -> serde_json::Value {
                 "bytes": log.bytes,
                 "last_received": text::rfc3339(log.last_received.as_ref()),
                 "read_only_reason": log.read_only_reason,
+                "accepted_losses": log.accepted_losses.iter().map(loss_json).collect::<Vec<_>>(),
             })
         })
         .collect();

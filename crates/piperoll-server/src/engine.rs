@@ -96,8 +96,7 @@ impl Engine {
         let opened =
             open(open_disk(root)?, options(&config.storage), Arc::new(clock), Arc::new(SystemEntropy))?;
         log_report(&opened.report);
-        let complain =
-            |message: String| tracing::error!(%message, "the engine could not do its work; it tries again");
+        let complain = |message: String| tracing::error!(%message, "the engine has found trouble");
         let threads = opened.keeper.spawn(Arc::new(complain))?;
         let disk = open_disk(root)?;
         let engine = Self {

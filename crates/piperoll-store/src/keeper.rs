@@ -195,6 +195,12 @@ impl<D: Disk> Keeper<D> {
         }
     }
 
+    /// What somebody should know of what was found and mended since the last call.
+    pub fn take_notes(&self) -> Vec<String> {
+        let logs = self.core.catalog.all_logs();
+        logs.iter().flat_map(|log| std::mem::take(&mut *log.home().notes.lock())).collect()
+    }
+
     /// Takes no more batches. What was taken before is still committed.
     pub fn close(&self) {
         self.core.closing.store(true, SeqCst);

@@ -6,6 +6,7 @@ use crate::catalog::{Log, Trouble};
 use crate::core::Core;
 use crate::disk::{Disk, DiskFile, Open};
 use crate::durable::{FileKind, read_steps, read_whole, write_new};
+use crate::loss::AcceptedLoss;
 use crate::recover::{ENTRY_FILE_BYTES_MAX, Source};
 use crate::segment::{Home, IndexBytes, LogBytes, OpenSegment, PinError, SealedBody, Segment};
 use crate::stats::add;
@@ -16,7 +17,7 @@ use piperoll_format::names::Name;
 use piperoll_format::segment::SegmentHeader;
 use piperoll_format::units::{Offset, Root, Sequence, UnixNanos};
 use piperoll_format::walk::walk;
-use piperoll_index::{Builder, BuiltIndex, CANONICAL_VERSION, IndexError, SealedIndex};
+use piperoll_index::{Builder, BuiltIndex, CANONICAL_VERSION, IndexError, SealedIndex, Terms as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -216,25 +217,98 @@ pub(crate) fn read<D: Disk>(home: &Home<D>, first: Sequence) -> Result<Seal, Pin
     }
 }
 
-/// Opens a sealed segment.
-pub(crate) fn load<D: Disk>(home: &Home<D>, first: Sequence, has_loss: bool) -> Result<SealedBody, PinError> {
-    let seal = read(home, first)?;
+/// Reads the seal of a segment whose next one begins at `next`. One that is damaged is made again where the next
+/// segment's header, or the loss that was accepted, confirms the `.log` (R20); else the damage is the answer.
+pub(crate) fn read_or_make<D: Disk>(
+    home: &Home<D>,
+    first: Sequence,
+    next: Sequence,
+    loss: Option<&AcceptedLoss>,
+) -> Result<Seal, PinError> {
+    let (path, reason) = match read(home, first) {
+        Err(PinError::Damaged { path, reason, .. }) => (path, reason),
+        other => return other,
+    };
+    let made = make_again(home, first, next, loss);
+    let seal = made.map_err(|error| {
+        PinError::damaged(&path, Offset(0), format!("{reason}; it cannot be made again: {error}"))
+    })?;
+    // Reading does not depend on room for the file: without it, the next look makes the seal again.
+    let bytes = EntryFile { entry: seal.into(), tree_index: None, detail: None }.encode();
+    let written = bytes.map_err(std::io::Error::other).and_then(|bytes| {
+        write_new(&*home.disk, &path, &[&bytes], true).and_then(|()| home.disk.sync_dir(&home.dir))
+    });
+    let written =
+        written.map_or_else(|error| format!(", and could not be written: {error}"), |()| String::new());
+    let made = "it was made again from the log, whose root is confirmed; the time of the first one is lost";
+    home.notes.lock().push(format!("{} was damaged ({reason}): {made}{written}", path.display()));
+    Ok(seal)
+}
+
+/// A segment's header, and its file.
+fn header_of<D: Disk>(
+    home: &Home<D>,
+    first: Sequence,
+) -> Result<(SegmentHeader, D::File, PathBuf), PinError> {
     let path = FileKind::Log.path(&home.dir, first);
-    let io = || PinError::io(&path);
-    let file = home.disk.open(&path, Open::Read).map_err(io())?;
-    let length = file.length().map_err(io())?;
+    let file = home.disk.open(&path, Open::Read).map_err(PinError::io(&path))?;
+    let mut bytes = vec![0; usize::try_from(SEGMENT_HEADER_BYTES).unwrap_or_default()];
+    let read = file.read_at(&mut bytes, 0).map_err(PinError::io(&path))?;
+    let header = SegmentHeader::decode(bytes.get(..read).unwrap_or_default());
+    Ok((header.map_err(|error| PinError::damaged(&path, Offset(0), error))?, file, path))
+}
+
+/// What the seal of a segment says, from its `.log`.
+fn make_again<D: Disk>(
+    home: &Home<D>,
+    first: Sequence,
+    next: Sequence,
+    loss: Option<&AcceptedLoss>,
+) -> Result<Seal, PinError> {
+    let (header, file, path) = header_of(home, first)?;
+    let root = hash(&path, &file)?;
+    let (said, made) = if let Some(loss) = loss {
+        (Some(loss.root), loss.accepted)
+    } else {
+        let (after, ..) = header_of(home, next)?;
+        (after.previous.filter(|previous| previous.first == first).map(|said| said.root), after.created)
+    };
+    if said != Some(root) {
+        let said = said.map_or("nothing".to_owned(), |said| said.to_string());
+        return Err(PinError::damaged(&path, Offset(0), format!("it hashes to {root}, {said} is expected")));
+    }
+    let index = index(&path, &file, &header, &root, loss.is_some())?;
+    let summary = SealedIndex::open(&index.bytes).map(|index| *index.summary());
+    let events = summary.map_err(|error| PinError::damaged(&path, Offset(0), error))?.end;
+    let (earliest_received, latest_received) = index.received.unwrap_or_default();
+    let end = first.plus(events.into());
+    Ok(Seal {
+        head: EntryHead { log_id: header.log_id, first, end, made, ..EntryHead::default() },
+        length: file.length().map_err(PinError::io(&path))?,
+        root,
+        previous_root: header.previous.map_or(Root([0; 32]), |previous| previous.root),
+        events: index.events,
+        frames: index.frames,
+        earliest_received,
+        latest_received,
+        index_version: CANONICAL_VERSION,
+        index_root: index.index_root,
+    })
+}
+
+/// Opens a sealed segment.
+pub(crate) fn load<D: Disk>(home: &Home<D>, seal: Seal, has_loss: bool) -> Result<SealedBody, PinError> {
+    let first = seal.head.first;
+    let (header, file, path) = header_of(home, first)?;
+    let length = file.length().map_err(PinError::io(&path))?;
     if length != seal.length {
         let reason = format!("the seal says {} bytes, found {length}", seal.length);
         return Err(PinError::damaged(&path, Offset(length.min(seal.length)), reason));
     }
-    let mut bytes = vec![0; usize::try_from(SEGMENT_HEADER_BYTES).unwrap_or_default()];
-    let read = file.read_at(&mut bytes, 0).map_err(io())?;
-    let header = SegmentHeader::decode(bytes.get(..read).unwrap_or_default());
-    let header = header.map_err(|error| PinError::damaged(&path, Offset(0), error))?;
     if header.log_id != seal.head.log_id || header.first != first {
         return Err(PinError::damaged(&path, Offset(0), "the header is that of another segment"));
     }
-    let map = Arc::new(file.map(length).map_err(io())?);
+    let map = Arc::new(file.map(length).map_err(PinError::io(&path))?);
     let index = match open_index(home, &seal) {
         Some(index) => index,
         None => make_index(home, (&path, &file), &header, &seal, has_loss)?,

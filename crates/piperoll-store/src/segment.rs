@@ -24,6 +24,8 @@ pub(crate) struct Home<D: Disk> {
     pub(crate) tenant: Name,
     pub(crate) class: Name,
     pub(crate) dir: PathBuf,
+    /// What somebody should know, until the keeper takes it.
+    pub(crate) notes: Mutex<Vec<String>>,
 }
 
 /// Why a segment cannot be read.
@@ -338,9 +340,15 @@ impl<D: Disk> Segment<D> {
         }
         let mut seal = self.seal.lock();
         if seal.is_none() {
-            *seal = Some(seal::read(&self.home, self.first)?);
+            *seal = Some(self.read_seal()?);
         }
         Ok(*seal)
+    }
+
+    /// Its seal, made again where it is damaged and what it says can be confirmed (R20).
+    fn read_seal(&self) -> Result<Seal, PinError> {
+        let next = *self.end.read();
+        seal::read_or_make(&self.home, self.first, next, self.loss.as_ref())
     }
 
     /// The sealed segment, opened; `None` while it is not sealed.
@@ -356,7 +364,8 @@ impl<D: Disk> Segment<D> {
             }
             Body::Sealed(Some(sealed)) => Ok(Some(Arc::clone(sealed))),
             Body::Sealed(None) => {
-                let sealed = Arc::new(seal::load(&self.home, self.first, self.loss.is_some())?);
+                let seal = self.read_seal()?;
+                let sealed = Arc::new(seal::load(&self.home, seal, self.loss.is_some())?);
                 let (end, expected) = (sealed.seal.head.end, *self.end.read());
                 if end < expected && self.loss.is_some() {
                     *self.end.write() = end;

@@ -22,7 +22,7 @@ const SEALER_WAIT: Duration = Duration::from_secs(10);
 /// Writers need little: 4,096 of them may be there.
 const WRITER_STACK_BYTES: usize = 512 * 1024;
 
-/// Hears of what the threads could not do, one line each.
+/// Hears of what the threads could not do, and of damage that was mended; one line each.
 pub type Complain = Arc<dyn Fn(String) + Send + Sync>;
 
 /// The engine's threads. Dropping this does not end them; [`Self::stop`] does.
@@ -127,6 +127,7 @@ fn seal<D: Disk>(keeper: &Keeper<D>, stopping: &AtomicBool, complain: &Complain)
         for error in keeper.seal_ready().into_iter().filter_map(Result::err) {
             complain(error.to_string());
         }
+        keeper.take_notes().into_iter().for_each(|note| complain(note));
         keeper.core.work.wait(SEALER_WAIT);
     }
 }

@@ -7,7 +7,11 @@ use super::{
     position::{Asked, Order, Position},
     zone::filter_print,
 };
-use crate::{catalog::Log, disk::Disk, segment::Segment};
+use crate::{
+    catalog::Log,
+    disk::Disk,
+    segment::{Segment, SegmentState},
+};
 use piperoll_filter::Filter;
 use piperoll_format::{
     names::Name,
@@ -19,7 +23,7 @@ impl<D: Disk> Reader<D> {
     /// The position of oldest-first pages of this filter that begin with what arrives from now on.
     pub fn position_now(&self, tenant: &Name, filter: &Filter) -> Position {
         let logs = self.core.catalog.logs_of(tenant);
-        let bounds = logs.iter().map(|log| (log.class().clone(), log.end())).collect();
+        let bounds = logs.iter().map(|log| (log.class().clone(), known_end(log))).collect();
         Position { asked: asked(tenant, filter), bounds }
     }
 
@@ -48,6 +52,15 @@ impl<D: Disk> Reader<D> {
     /// not wait.
     pub fn subscribe(&self, wake: Box<dyn Fn() + Send + Sync>) {
         self.core.catalog.subscribe(wake);
+    }
+}
+
+/// Where what arrives from now on begins. Where a log ends in a segment that cannot be read, nobody knows that; a
+/// page that begins with the segment says so, and skips nothing.
+fn known_end<D: Disk>(log: &Log<D>) -> Sequence {
+    match log.active() {
+        Some(last) if last.state() == SegmentState::Unreadable => last.first(),
+        _ => log.end(),
     }
 }
 

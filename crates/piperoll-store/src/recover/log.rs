@@ -374,7 +374,7 @@ impl<D: Disk> Recovery<'_, D> {
     ) -> Result<(), OpenError> {
         let path = FileKind::Log.path(&home.dir, header.first);
         let file = self.disk.open(&path, Open::Read).map_err(OpenError::io(&path))?;
-        let open = walked.open(&path, &file, header, closed.is_some())?;
+        let open = walked.open(&path, &file, header, closed.is_some(), walked.marked)?;
         if let Some(closed) = closed {
             open.close(closed);
         }
@@ -402,7 +402,7 @@ impl<D: Disk> Recovery<'_, D> {
             // A segment without a frame is never sealed.
             Some(loss) if walked.is_empty() => Segment::lost(home, first..loss.end, loss),
             loss => {
-                let open = walked.open(&path, &file, header, false)?;
+                let open = walked.open(&path, &file, header, false, None)?;
                 open.close(closed);
                 Segment::of_open(home, Arc::new(open)).with_loss(loss)
             }

@@ -9,6 +9,7 @@ mod log;
 mod loss;
 mod producers;
 mod tail;
+mod unread;
 
 pub(crate) use log::ENTRY_FILE_BYTES_MAX;
 pub(crate) use loss::FoundLoss;
@@ -29,6 +30,7 @@ use crate::rounds::{Rounds, TREE_DIR};
 use crate::segment::Home;
 use crate::write::appender::Appender;
 use crate::write::producers::ProducerTable;
+use parking_lot::Mutex;
 use piperoll_format::entry::Mark;
 use piperoll_format::names::Name;
 use piperoll_format::units::{LogId, Sequence, UnixNanos};
@@ -138,6 +140,8 @@ pub(crate) struct Recovery<'a, D: Disk> {
     marks: HashMap<(LogId, Sequence), Mark>,
     /// Marks whose segments are healthy, sealed or dropped: the next rounds say more than they do.
     settled: HashSet<(LogId, Sequence)>,
+    /// Logs of which nobody knows what producers sent to them: tenant, class, and why.
+    unheard: Vec<(Name, Name, String)>,
     tenants: HashMap<Name, Arc<ProducerTable>>,
     /// Losses that nobody has accepted, where somebody asks for them: then nothing is changed on the disk.
     survey: Option<Vec<FoundLoss>>,
@@ -170,15 +174,19 @@ pub fn open<D: Disk>(
         now,
         marks: rounds.marks().map(|mark| ((mark.head.log_id, mark.head.first), *mark)).collect(),
         settled: HashSet::new(),
+        unheard: Vec::new(),
         tenants: HashMap::new(),
         survey: None,
         report,
     };
     let logs = recovery.all_logs()?;
-    let Recovery { settled, tenants, report, .. } = recovery;
+    let Recovery { settled, unheard, tenants, report, .. } = recovery;
     rounds.carry_on_without(&settled);
     let catalog = Catalog::new(logs.into_iter().map(Arc::new));
     let core = Arc::new(Core::new(disk, options, (clock, entropy), identity, (catalog, tenants)));
+    for (tenant, class, reason) in unheard {
+        core.producers(&tenant).does_not_know(class, reason);
+    }
     core.catalog.all_logs().iter().for_each(|log| core.go_on_after_loss(log, &mut log.writer.lock()));
     Ok(Opened {
         appender: Appender::new(Arc::clone(&core)),
@@ -225,6 +233,7 @@ impl<'a, D: Disk> Recovery<'a, D> {
             now: core.now(),
             marks,
             settled: HashSet::new(),
+            unheard: Vec::new(),
             tenants: HashMap::from([(tenant, table)]),
             survey: None,
             report: RecoveryReport::default(),
@@ -240,8 +249,9 @@ impl<D: Disk> Recovery<'_, D> {
             for class in self.names(&top.join(tenant.as_str()))? {
                 let dir = log_dir(&tenant, &class);
                 let disk = Arc::clone(self.disk);
-                let home = Arc::new(Home { disk, tenant: tenant.clone(), class, dir });
-                logs.extend(self.log(&home)?);
+                let home =
+                    Arc::new(Home { disk, tenant: tenant.clone(), class, dir, notes: Mutex::default() });
+                logs.extend(self.log_or_why_not(&home)?);
             }
         }
         self.report.logs = logs.len();

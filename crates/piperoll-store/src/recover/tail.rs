@@ -39,6 +39,8 @@ pub(super) struct Walked {
     pub(super) heard: HashMap<ProducerName, Heard>,
     /// When the last frame that checks was received, those behind the end counted.
     pub(super) latest: Option<UnixNanos>,
+    /// The end that its last mark says.
+    pub(super) marked: Option<Sequence>,
 }
 
 /// A file, for the walk.
@@ -82,13 +84,15 @@ impl Walked {
         Reach { length: self.verdict.end, end: self.verdict.end_sequence, received }
     }
 
-    /// The walked segment, to be read. One that is not healthy has its frames behind the end too.
+    /// The walked segment, to be read. One that is not healthy has its frames behind the end too. `end` is a sequence
+    /// that it is known to have reached: where no frame gets there, whoever asks is told.
     pub(super) fn open<F: DiskFile>(
         &self,
         path: &Path,
         file: &F,
         header: SegmentHeader,
         is_healthy: bool,
+        end: Option<Sequence>,
     ) -> Result<OpenSegment, OpenError> {
         let length = file.length().map_err(OpenError::io(path))?;
         let map = Arc::new(file.map(length).map_err(OpenError::io(path))?);
@@ -99,6 +103,7 @@ impl Walked {
             // Whatever cannot be read of it is damaged too, and said to be.
             let frames = self.verdict.frames_after.iter().map(|frame| frame.offset);
             reach = columns.fill_damaged(&log, reach, frames);
+            reach.end = reach.end.max(end.unwrap_or_default());
         }
         Ok(OpenSegment::new(header, path.to_path_buf(), map, reach, columns, is_healthy))
     }
@@ -155,7 +160,7 @@ impl<D: Disk> Recovery<'_, D> {
             self.write_again(&path, &file, from..walked.verdict.end.0)?;
         }
         self.settled.insert((header.log_id, first));
-        let open = Arc::new(walked.open(&path, &file, header.clone(), true)?);
+        let open = Arc::new(walked.open(&path, &file, header.clone(), true, None)?);
         Ok(LastSegment::Healthy(Box::new(ActiveWriter {
             file,
             open,
@@ -236,7 +241,8 @@ pub(super) fn walk_segment<F: DiskFile>(
         short @ WalkError::Short { .. } => OpenError::io(path)(io::Error::other(short)),
     })?;
     let latest = verdict.last_received;
-    Ok(Walked { verdict, earliest, heard, latest })
+    let marked = mark.map(|mark| mark.head.end);
+    Ok(Walked { verdict, earliest, heard, latest, marked })
 }
 
 /// Decodes the principals of frames, where most have the envelope of the one before.

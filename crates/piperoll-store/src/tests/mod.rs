@@ -2,6 +2,7 @@
 
 mod appending;
 mod losing;
+mod mending;
 mod recovering;
 mod retiring;
 mod retrying;

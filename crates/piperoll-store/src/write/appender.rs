@@ -10,6 +10,7 @@ use crate::write::lookup::{self, Known};
 use crate::write::part::{Finish, Part, ProducerName, Route, SplitFinish, cut, routes, split_envelope};
 use crate::write::producers::Begun;
 use crate::write::writer::{Obstacle, Writer, refusal};
+use parking_lot::Mutex;
 use piperoll_format::frame::ProducerKey;
 use piperoll_format::limits::FRAME_BYTES_MAX;
 use piperoll_format::names::Name;
@@ -64,6 +65,13 @@ impl<D: Disk> Appender<D> {
         let task = Task { batch: &batch, all, stored: Vec::new(), finish };
         match begun {
             Begun::Settled => {}
+            Begun::New | Begun::Older { .. } if table.unknown().is_some() => {
+                // I5: it may be a retry of what is in the log that cannot be read.
+                let (class, reason) =
+                    table.unknown().cloned().unwrap_or((batch.tenant.clone(), String::new()));
+                let error = AppendError::Stopped { tenant: batch.tenant.clone(), class, reason };
+                self.core.conclude(&batch.tenant, task.finish, Err(error));
+            }
             Begun::New => self.store(task),
             Begun::Older { floor, last } => self.again(task, &name, key, (floor, last)),
         }
@@ -167,6 +175,7 @@ impl<D: Disk> Appender<D> {
                 tenant: tenant.clone(),
                 class: class.clone(),
                 dir: log_dir(tenant, class),
+                notes: Mutex::default(),
             };
             Log::new(Arc::new(home), Vec::new(), Writer::Unborn(None), None)
         };

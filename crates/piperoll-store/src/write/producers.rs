@@ -8,9 +8,11 @@ use crate::write::part::ProducerName;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use piperoll_format::frame::ProducerKey;
+use piperoll_format::names::Name;
 use piperoll_format::units::UnixNanos;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::OnceLock;
 
 /// Points in time that are remembered to tell which sequences are older than the window.
 const CHECKPOINTS_MAX: i64 = 24;
@@ -71,6 +73,8 @@ pub(crate) enum Begun {
 #[derive(Default)]
 pub(crate) struct ProducerTable {
     producers: Mutex<HashMap<ProducerName, Producer>>,
+    /// A log of the tenant whose producers could not be read, and why. Set at the start.
+    unknown: OnceLock<(Name, String)>,
 }
 
 impl ProducerTable {
@@ -80,6 +84,18 @@ impl ProducerTable {
         let producer = producers.entry(name.clone()).or_default();
         producer.last = producer.last.max(last);
         producer.heard = producer.heard.max(heard);
+    }
+
+    /// Notes that a log cannot tell what its producers have sent: a request may be a retry of one in it, which the
+    /// routes of today send elsewhere.
+    pub(crate) fn does_not_know(&self, class: Name, reason: String) {
+        // The first such log is reason enough.
+        let _ = self.unknown.set((class, reason));
+    }
+
+    /// The log whose producers are not known, and why.
+    pub(crate) fn unknown(&self) -> Option<&(Name, String)> {
+        self.unknown.get()
     }
 
     /// Takes a request in (I5). `done` is kept until [`Self::finish`].

@@ -14,6 +14,7 @@ use piperoll_store::{
     Acceptance, Appender, DropError, Keeper, Loss, LossError, OpenError, Options, Reader, RecoveryReport,
     Retirer, RoundWriteError, SealError, SealedSegment, StoreCounts, Threads,
     disk::{Disk as _, DiskFile as _, Open},
+    mapping::explain_unreadable_pages,
     open,
     os::OsDisk,
 };
@@ -93,6 +94,7 @@ impl Engine {
         clock: SystemClock,
     ) -> Result<(Self, Appender<OsDisk>, Reader<OsDisk>), EngineError> {
         let root = &config.storage.directory;
+        explain_unreadable_pages()?;
         let opened =
             open(open_disk(root)?, options(&config.storage), Arc::new(clock), Arc::new(SystemEntropy))?;
         log_report(&opened.report);

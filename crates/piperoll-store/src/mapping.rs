@@ -19,9 +19,12 @@
 //!    other before the writer is done.
 //!
 //! What no rule can prevent: somebody with the right to write cuts a file under us, or the device fails to
-//! read a page. Touching such a page ends the process with SIGBUS. So whatever looks for damage (recovery,
-//! checks, the hash for the seal) reads with [`crate::disk::DiskFile::read_at`], where an error is an error.
+//! read a page. Touching such a page ends the process with SIGBUS, after a line that names file and offset
+//! ([`explain_unreadable_pages`]). So whatever looks for damage (recovery, checks, the hash for the seal) reads
+//! with [`crate::disk::DiskFile::read_at`], where an error is an error.
 #![expect(unsafe_code, reason = "the one home of memory maps; the contract above says why it is sound")]
+
+mod fault;
 
 use std::fmt;
 use std::io::{Error, ErrorKind, Result};
@@ -30,6 +33,9 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 
+pub use fault::explain_unreadable_pages;
+
+use fault::Named;
 use memmap2::{MmapOptions, MmapRaw};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -130,23 +136,29 @@ pub struct Mapping {
 }
 
 enum Memory {
-    File(MmapRaw),
+    File {
+        /// Its place in the table of maps; given back before the memory is, since fields are dropped in order.
+        _named: Option<Named>,
+        map: MmapRaw,
+    },
     Shared(Arc<SharedBytes>),
 }
 
 impl Mapping {
-    /// Maps the first `length` bytes of `file`, which has `file_length` bytes.
+    /// Maps the first `length` bytes of `file`, which has `file_length` bytes and this `name`.
     pub(crate) fn of_file(
         file: &impl std::os::fd::AsFd,
+        name: &Arc<str>,
         length: u64,
         file_length: u64,
         frontier: &Arc<Frontier>,
     ) -> Result<Self> {
         let _writer = frontier.writer.lock();
         covered(length, file_length)?;
-        let memory = MmapOptions::new().len(size(length)?).map_raw_read_only(&RawDescriptor::of(file))?;
+        let map = MmapOptions::new().len(size(length)?).map_raw_read_only(&RawDescriptor::of(file))?;
         frontier.end.fetch_max(file_length, SeqCst);
-        Ok(Self::over(Memory::File(memory), length, frontier))
+        let named = Named::enter(map.as_ptr(), map.len(), name);
+        Ok(Self::over(Memory::File { _named: named, map }, length, frontier))
     }
 
     /// Maps the first `length` of the shared `bytes` of a simulated file that has `file_length` bytes.
@@ -185,7 +197,7 @@ impl Mapping {
             return None;
         }
         let base = match &self.memory {
-            Memory::File(map) => map.as_ptr(),
+            Memory::File { map, .. } => map.as_ptr(),
             Memory::Shared(shared) => shared.start.as_ptr().cast_const(),
         };
         // SAFETY: start < range.end <= length, and both kinds of memory have at least `length` bytes.

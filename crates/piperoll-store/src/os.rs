@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FallocateFlags, FileType, FlockOperation, Mo
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::disk::{Disk, DiskFile, Entry, EntryKind, Open, names, parent_and_name};
+use crate::durable::TEMPORARY;
 use crate::mapping::{Frontier, Mapping};
 
 /// Parts that one `pwritev` takes (`IOV_MAX` of Linux).
@@ -90,7 +91,7 @@ impl Disk for OsDisk {
             Open::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
             Open::Append => OFlags::RDWR,
         };
-        Ok(OsFile::over(self.open_at(at, flags)?))
+        Ok(OsFile::over(self.open_at(at, flags)?, at))
     }
 
     fn make_dir(&self, at: &Path) -> Result<()> {
@@ -145,7 +146,7 @@ impl Disk for OsDisk {
     fn lock(&self, at: &Path) -> Result<OsFile> {
         let file = self.open_at(at, OFlags::RDWR | OFlags::CREATE)?;
         retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive))?;
-        Ok(OsFile::over(file))
+        Ok(OsFile::over(file, at))
     }
 }
 
@@ -166,12 +167,16 @@ fn kind_of(kind: FileType) -> EntryKind {
 #[derive(Debug)]
 pub struct OsFile {
     file: OwnedFd,
+    /// Below the root; without the ending of a temporary name, which it soon loses.
+    name: Arc<str>,
     frontier: Arc<Frontier>,
 }
 
 impl OsFile {
-    fn over(file: OwnedFd) -> Self {
-        Self { file, frontier: Frontier::new() }
+    fn over(file: OwnedFd, at: &Path) -> Self {
+        let is_temporary = at.extension().is_some_and(|ending| ending == TEMPORARY);
+        let name = if is_temporary { at.with_extension("") } else { at.to_path_buf() };
+        Self { file, name: name.to_string_lossy().into(), frontier: Frontier::new() }
     }
 }
 
@@ -247,7 +252,7 @@ impl DiskFile for OsFile {
     }
 
     fn map(&self, length: u64) -> Result<Mapping> {
-        Mapping::of_file(&self.file, length, self.length()?, &self.frontier)
+        Mapping::of_file(&self.file, &self.name, length, self.length()?, &self.frontier)
     }
 }
 

@@ -43,11 +43,11 @@ impl<D: Disk> Keeper<D> {
             Builder::new().name("piperoll-keeper".to_owned()).spawn({
                 let (keeper, stopping, complain) =
                     (Arc::clone(&keeper), Arc::clone(&stopping), Arc::clone(&complain));
-                move || keep(&keeper, &stopping, &complain)
+                move || guarded(|| keep(&keeper, &stopping, &complain))
             })?,
             Builder::new().name("piperoll-sealer".to_owned()).spawn({
                 let (keeper, stopping) = (Arc::clone(&keeper), Arc::clone(&stopping));
-                move || seal(&keeper, &stopping, &complain)
+                move || guarded(|| seal(&keeper, &stopping, &complain))
             })?,
         ];
         let start = start_writer(Arc::downgrade(&keeper), Arc::clone(&writers));
@@ -90,8 +90,8 @@ fn start_writer<D: Disk>(
         let name = format!("{}/{}", log.tenant(), log.class());
         let own = Arc::clone(log);
         let work = Arc::clone(&keeper);
-        let thread =
-            Builder::new().name(name).stack_size(WRITER_STACK_BYTES).spawn(move || write(&work, &own));
+        let builder = Builder::new().name(name).stack_size(WRITER_STACK_BYTES);
+        let thread = builder.spawn(move || guarded(|| write(&work, &own)));
         match thread {
             Ok(thread) => writers.lock().push(thread),
             Err(error) => {
@@ -100,6 +100,21 @@ fn start_writer<D: Disk>(
             }
         }
     }
+}
+
+/// Does the work of a thread. A panic in it ends the process (R40), however the program was built: without its
+/// writer a log would take batches in and never answer.
+fn guarded(work: impl FnOnce()) {
+    struct EndsTheProcess;
+    impl Drop for EndsTheProcess {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                std::process::abort();
+            }
+        }
+    }
+    let _guard = EndsTheProcess;
+    work();
 }
 
 fn write<D: Disk>(keeper: &Keeper<D>, log: &Log<D>) {

@@ -1,6 +1,7 @@
 //! Tests of the real disk, each in a directory of its own.
 
 use super::*;
+use std::os::unix::process::ExitStatusExt as _;
 
 fn check(test: impl Fn(&OsDisk, &Path)) {
     for resolves_beneath in [true, false] {
@@ -142,4 +143,38 @@ fn a_missing_root_is_refused() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let missing = directory.path().join("missing");
     assert_eq!(OsDisk::open(&missing).expect_err("refused").kind(), ErrorKind::NotFound);
+}
+
+/// Names the directory to the child of the test below.
+const CUT_DIRECTORY: &str = "PIPEROLL_CUT_DIRECTORY";
+
+/// The child: maps a file, somebody cuts it, and it touches the page that is gone. Elsewhere it has nothing to do.
+#[test]
+fn the_child_that_touches_a_page_that_is_gone() {
+    let Ok(root) = std::env::var(CUT_DIRECTORY) else { return };
+    crate::mapping::explain_unreadable_pages().expect("installed");
+    let disk = OsDisk::open(Path::new(&root)).expect("opens");
+    let file = disk.open(Path::new("a.log.tmp"), Open::CreateNew).expect("made");
+    file.write_at(&[IoSlice::new(&vec![7; 20_000])], 0).expect("written");
+    let map = file.map(20_000).expect("mapped");
+    let other = std::fs::OpenOptions::new().write(true).open(Path::new(&root).join("a.log.tmp"));
+    other.and_then(|file| file.set_len(4_096)).expect("cut behind its back");
+    let bytes = map.bytes(0..20_000).expect("once published");
+    println!("before the end: {}, behind it: {}", bytes[4_095], bytes[9_000]);
+}
+
+/// R12: one line that names file and offset, then the end by SIGBUS.
+#[test]
+fn a_page_that_cannot_be_read_ends_the_process_with_its_file_and_offset() {
+    let directory = tempfile::tempdir().expect("made");
+    let output = std::process::Command::new(std::env::current_exe().expect("this program"))
+        .args(["--exact", "os::tests::the_child_that_touches_a_page_that_is_gone", "--nocapture"])
+        .env(CUT_DIRECTORY, directory.path())
+        .output()
+        .expect("runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(7), "{said}");
+    let lines: Vec<&str> = said.lines().filter(|line| line.starts_with("piperoll: ")).collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert!(lines[0].starts_with("piperoll: cannot read a.log at offset 9000: "), "{said}");
 }

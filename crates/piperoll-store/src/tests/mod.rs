@@ -8,4 +8,5 @@ mod retiring;
 mod retrying;
 mod sealing;
 mod threading;
+mod torn;
 mod world;

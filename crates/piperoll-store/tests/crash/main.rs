@@ -17,6 +17,8 @@ mod message;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod panics;
+#[cfg(test)]
 mod random;
 #[cfg(test)]
 mod script;

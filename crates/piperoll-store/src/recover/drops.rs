@@ -34,6 +34,12 @@ impl<D: Disk> Recovery<'_, D> {
                 other => {
                     let what = other.map_or_else(|error| error.to_string(), |_| "no drop entry".to_owned());
                     self.note(format!("the receipt {} cannot be read: {what}", path.display()));
+                    // Its name is there, durably, and the seal beside it has its sequences (R20). What is not dropped
+                    // yet stays.
+                    if !is_left && let Ok(seal) = crate::seal::read(home, first) {
+                        self.note(format!("{}: under which rule it was dropped is lost", path.display()));
+                        end = end.max(Some(seal.head.end)).max(self.lost_behind(home, files, first)?);
+                    }
                     continue;
                 }
             }

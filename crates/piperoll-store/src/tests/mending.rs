@@ -272,3 +272,25 @@ fn every_flipped_byte_below_the_durable_end_is_found_at_the_start() {
         assert_eq!(after.disk.contents(FIRST_LOG).unwrap(), damaged, "{place}");
     }
 }
+
+/// R20: a damaged receipt: the seal beside it has the sequences, so that the log begins where it did; the rule is lost.
+#[test]
+fn a_damaged_receipt_leaves_the_log_where_it_began() {
+    let (before, _) = sealed_world("seal");
+    let rule = crate::DropRule { rule: "test".to_owned(), keep_seconds: 1, principal: "x".to_owned() };
+    let oldest = before.engine().retirer.sealed().unwrap().remove(0);
+    before.engine().retirer.drop_segment(&oldest, &rule).unwrap();
+    let expected = before.sequences("").unwrap();
+    let receipt = Path::new("logs/t/a").join(&before.names_with("drop")[0]);
+    let length = before.disk.contents(&receipt).unwrap().len();
+    for place in (0..length).step_by(5) {
+        let mut world = before.on(before.disk.crash(Crash::Nothing));
+        world.disk.corrupt(&receipt, |bytes| bytes[place] ^= 8).unwrap();
+        world.open().unwrap();
+        let notes = &world.engine().report.notes;
+        assert!(notes.iter().any(|note| note.contains("rule it was dropped is lost")), "{place}: {notes:?}");
+        assert_eq!(world.refusal("a"), None, "{place}");
+        assert_eq!(world.sequences("").unwrap(), expected, "{place}");
+        world.put("next");
+    }
+}

@@ -16,10 +16,15 @@ const IN_FIRST_FRAME: usize = 1_024 + 76;
 
 impl World {
     /// The process ends; a bit of the first frame of the class's last segment flips; the process starts and a person
-    /// accepts what is lost, if that frame is known to have been durable.
+    /// accepts what is lost.
     pub(crate) fn damage_and_accept(&mut self, index: usize) -> Result<(), String> {
+        // With a mark above the damage: a flipped bit in a last group without one is the double fault that nobody can
+        // tell from a torn tail. A log that takes no appends has no mark of its own.
+        let is_open = !self.refused_classes()?.iter().any(|refused| refused == CLASSES[index]);
+        let is_marked = self.round()? && is_open;
         self.close();
         if let Some(at) = self.last_segment(index)
+            && is_marked
             && self.disk.contents(&at).is_ok_and(|bytes| bytes.len() > IN_FIRST_FRAME)
         {
             // Whether it is lost turns out at the start: until then nothing of the class is sure.

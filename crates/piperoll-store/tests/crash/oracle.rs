@@ -178,7 +178,10 @@ impl Oracle {
     /// Whether a retry of a message may be answered with `OutOfRange`: where a segment was dropped, only its
     /// producers are known, and whether a message of theirs was in it cannot be told.
     pub(crate) fn may_be_forgotten(&self, number: usize) -> bool {
-        let is_kept = |(class, sequence): &(usize, u64)| *sequence >= self.latest_start(*class);
+        // A loss goes with the segment that it is of.
+        let is_kept = |(class, sequence): &(usize, u64)| {
+            *sequence >= self.latest_start(*class) && !self.is_lost(*class, *sequence)
+        };
         let events = &self.sent[number].message.events;
         let kept = events.iter().filter(|(_, event)| self.addresses.get(event).is_some_and(is_kept)).count();
         !self.starts.is_empty() && kept < events.len()

@@ -87,13 +87,14 @@ pub(crate) fn random(random: &mut Random, sender: &mut RandomSender, count: usiz
     sender.equal = random.chance(1, 2).then(|| random.below(600));
     let mut steps = Vec::new();
     for _ in 0..count {
-        steps.push(match random.below(16) {
+        steps.push(match random.below(17) {
             0..=8 => Step::Send((0..=random.below(3)).map(|_| sender.message(random)).collect()),
             9 | 10 => Step::Round,
             11 => Step::Roll,
             12 => Step::SealNow(usize::try_from(random.below(CLASSES.len() as u64)).expect("few")),
             13 => Step::Seal,
             14 => Step::Sweep,
+            15 => Step::AcceptLoss(usize::try_from(random.below(CLASSES.len() as u64)).expect("few")),
             _ if random.chance(1, 2) => Step::Restart,
             _ => Step::Tick(i64::try_from(random.below(4_000_000_000)).expect("small") - 2_000_000_000),
         });

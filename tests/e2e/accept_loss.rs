@@ -66,6 +66,12 @@ fn a_damaged_log_goes_on_once_its_loss_is_accepted() {
     assert_eq!((&accepted["accepted"], &accepted["losses"]), (&json!(true), &told["losses"]));
     assert_eq!(fs::read(&file).unwrap(), bytes, "nothing is overwritten");
     run(&daemon, &["accept-loss", "standard", "--yes"]).with(1);
+    let recorded = ["query", "--tenant", "_piperoll", "action = log.loss.accepted", "-o", "jsonl"];
+    let recorded = run(&daemon, &recorded).with(0);
+    assert_eq!(recorded.lines().count(), 1, "{recorded}");
+    for part in ["the disk broke", "default/standard", loss["root"].as_str().unwrap()] {
+        assert!(recorded.contains(part), "{part}: {recorded}");
+    }
     append_lines(&daemon, &event("e5"));
     let expected = ["e1", "e3", "e5"];
     let query = ["query", "--oldest", "-o", "jsonl"];
@@ -82,8 +88,10 @@ fn a_damaged_log_goes_on_once_its_loss_is_accepted() {
     append_lines(&daemon, &event("e6"));
     assert_eq!(ids(&run(&daemon, &query).with(0)), ["e1", "e3", "e5", "e6"]);
     let status = document(&daemon, &["status", "-o", "json"], 0);
-    let kept = &status["logs"][0]["accepted_losses"][0];
-    assert_eq!(status["logs"][0]["read_only_reason"], json!(""));
+    let mut logs = status["logs"].as_array().unwrap().iter();
+    let log = logs.find(|log| log["tenant"] == json!("default")).unwrap();
+    let kept = &log["accepted_losses"][0];
+    assert_eq!(log["read_only_reason"], json!(""));
     assert_eq!((&kept["reason"], &kept["root"]), (&json!("the disk broke"), &loss["root"]), "{status}");
     let words = run(&daemon, &["status"]).with(0);
     assert!(words.contains("LOST OF") && words.contains("the disk broke"), "{words}");

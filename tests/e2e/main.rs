@@ -5,6 +5,8 @@ mod accept_loss;
 #[cfg(test)]
 mod append;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod commands;
 #[cfg(test)]
 #[path = "../support/daemon.rs"]

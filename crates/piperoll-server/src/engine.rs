@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 use piperoll_format::{
     directory::DirectoryFile,
     names::{Name, NameError},
-    units::LogId,
+    units::{LogId, UnixNanos},
 };
 use piperoll_store::{
-    Acceptance, Appender, DropError, Keeper, Loss, LossError, OpenError, Options, Reader, RecoveryReport,
-    Retirer, RoundWriteError, SealError, SealedSegment, StoreCounts, Threads,
+    Acceptance, Appender, ClockError, ClockReading, DropError, Keeper, Loss, LossError, OpenError, Options,
+    Reader, RecoveryReport, Retirer, RoundWriteError, SealError, SealedSegment, StoreCounts, Threads,
     disk::{Disk as _, DiskFile as _, Open},
     mapping::explain_unreadable_pages,
     open,
@@ -44,6 +44,9 @@ pub enum EngineError {
     /// A class is no name.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// The daemon's own log has no name.
+    #[error("the audit log: {0}")]
+    Audit(String),
     /// A segment could not be sealed.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -59,7 +62,10 @@ pub enum EngineError {
         source: DropError,
     },
     /// Nothing is dropped by a clock that is not believed (R25).
-    #[error("the clock is {ahead_s} s ahead of what is believed, so nothing is dropped; set the clock right")]
+    #[error(
+        "the clock is {ahead_s} s ahead of what is believed, so nothing is dropped; set the clock right, or say \
+         that it is right with `piperoll clock accept`"
+    )]
     ClockNotBelieved {
         /// By how much, in seconds.
         ahead_s: i64,
@@ -98,6 +104,9 @@ impl Engine {
         let opened =
             open(open_disk(root)?, options(&config.storage), Arc::new(clock), Arc::new(SystemEntropy))?;
         log_report(&opened.report);
+        if let Some(refusal) = opened.appender.clock_refusal() {
+            tracing::error!(%refusal, "appends wait for a clock that is believed");
+        }
         let complain = |message: String| tracing::error!(%message, "the engine has found trouble");
         let threads = opened.keeper.spawn(Arc::new(complain))?;
         let disk = open_disk(root)?;
@@ -120,6 +129,21 @@ impl Engine {
     /// How far the clock is ahead of what is believed, in nanoseconds; 0 while it is believed.
     pub(crate) fn clock_ahead_ns(&self) -> i64 {
         self.keeper.clock_ahead_ns().unwrap_or_default()
+    }
+
+    /// What the clocks say, and what is believed of it.
+    pub(crate) fn clock_reading(&self) -> ClockReading {
+        self.keeper.clock_reading()
+    }
+
+    /// Whether the clock may be accepted by a person who saw it show `seen`.
+    pub(crate) fn may_accept_clock(&self, seen: UnixNanos) -> Result<(), ClockError> {
+        self.keeper.may_accept_clock(seen)
+    }
+
+    /// Believes the clock because a person says so, who saw it show `seen`.
+    pub(crate) fn accept_clock(&self, seen: UnixNanos) -> Result<UnixNanos, ClockError> {
+        self.keeper.accept_clock(seen)
     }
 
     /// What opening found, in one line.

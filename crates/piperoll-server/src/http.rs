@@ -41,5 +41,7 @@ async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
     }
     let refusing = daemon.reader.refusing();
     let line = |log: &Refusing| format!("{}/{} takes no appends: {}\n", log.tenant, log.class, log.reason);
-    format!("ready\n{}", refusing.iter().map(line).collect::<String>()).into_response()
+    let clock = daemon.appender.clock_refusal().map(|error| format!("no log takes appends: {error}\n"));
+    format!("ready\n{}{}", clock.unwrap_or_default(), refusing.iter().map(line).collect::<String>())
+        .into_response()
 }

@@ -33,7 +33,8 @@ pub(crate) async fn sweep(daemon: Arc<Daemon>, interval: Duration) {
 /// `EventService` is healthy while every log takes appends; everything is unhealthy once the daemon ends.
 pub(crate) async fn health(daemon: Arc<Daemon>, switch: HealthSwitch) {
     loop {
-        switch.events(daemon.reader.refusing().is_empty()).await;
+        let takes_appends = daemon.appender.clock_refusal().is_none() && daemon.reader.refusing().is_empty();
+        switch.events(takes_appends).await;
         tokio::select! {
             () = daemon.stopping.cancelled() => return switch.all_down().await,
             () = sleep(HEALTH_INTERVAL) => {}

@@ -3,6 +3,7 @@
 //! [`load`] the settings, [`start`] with them, [`Running::wait`] for the end. Wire types stop in `grpc`: below it
 //! an event is its bytes.
 
+mod audit;
 mod clock;
 mod config;
 mod connection;

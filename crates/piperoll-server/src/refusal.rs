@@ -3,7 +3,7 @@
 use crate::engine::EngineError;
 use piperoll_filter::ParseError;
 use piperoll_format::{names::NameError, request::BatchError};
-use piperoll_store::{AppendError, LossError, PositionError, ReadError};
+use piperoll_store::{AppendError, ClockError, LossError, PositionError, ReadError};
 use std::{collections::HashMap, fmt, time::Duration};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -115,6 +115,7 @@ impl From<AppendError> for Refusal {
             AppendError::Full { .. } => (Code::ResourceExhausted, "queue_full"),
             AppendError::NoSpace { .. } => (Code::ResourceExhausted, "no_space"),
             AppendError::ReadOnly { .. } => (Code::FailedPrecondition, "read_only"),
+            AppendError::ClockNotBelieved { .. } => (Code::FailedPrecondition, "clock_not_believed"),
             AppendError::TooManyLogs { .. } => (Code::FailedPrecondition, "too_many_logs"),
             AppendError::Stopped { .. } => (Code::Unavailable, "stopped"),
             AppendError::ShuttingDown => (Code::Unavailable, "shutting_down"),
@@ -129,6 +130,16 @@ impl From<AppendError> for Refusal {
             AppendError::NoSpace { .. } => refusal.retry_in(NO_SPACE_RETRY),
             _ => refusal,
         }
+    }
+}
+
+impl From<ClockError> for Refusal {
+    fn from(error: ClockError) -> Self {
+        let reason = match error {
+            ClockError::Believed => "clock_believed",
+            ClockError::Changed { .. } => "clock_changed",
+        };
+        Self::new(Code::FailedPrecondition, reason, error.to_string())
     }
 }
 
@@ -162,6 +173,7 @@ impl From<EngineError> for Refusal {
             | EngineError::Io(_)
             | EngineError::Open(_)
             | EngineError::Name(_)
+            | EngineError::Audit(_)
             | EngineError::Round(_)
             | EngineError::Directory(_) => (Code::Internal, "internal"),
         };

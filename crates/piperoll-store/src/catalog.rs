@@ -7,7 +7,7 @@ use crate::write::writer::Writer;
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use piperoll_format::names::Name;
-use piperoll_format::units::Sequence;
+use piperoll_format::units::{Sequence, UnixNanos};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,6 +96,18 @@ impl<D: Disk> Log<D> {
     /// Its segments, ascending; the last one is active. Empty before the first append.
     pub(crate) fn snapshot(&self) -> Arc<Vec<Arc<Segment<D>>>> {
         self.segments.load_full()
+    }
+
+    /// When its last entry was made, as far as a start knows without reading history.
+    pub(crate) fn last_entry(&self) -> Option<UnixNanos> {
+        let written = match &*self.writer.lock() {
+            Writer::Ready(active) => Some(active.last_received),
+            Writer::AfterLoss(after) => Some(after.last_received),
+            Writer::Unborn(_) | Writer::Shut => None,
+        };
+        let unsealed = self.unsealed();
+        let received = unsealed.iter().filter_map(|open| Some(open.reach().received?.1));
+        unsealed.iter().map(|open| open.header.created).chain(received).chain(written).max()
     }
 
     /// The sequence that the next event gets.

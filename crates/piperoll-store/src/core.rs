@@ -5,13 +5,14 @@ use crate::disk::Disk;
 use crate::identity::Identity;
 use crate::options::{Clock, Entropy, Options};
 use crate::stats::StoreStats;
-use crate::timekeeper::Timekeeper;
+use crate::timekeeper::{ClockReading, Timekeeper};
+use crate::write::batch::AppendError;
 use crate::write::producers::ProducerTable;
 use parking_lot::{Condvar, Mutex};
 use piperoll_format::names::Name;
 use piperoll_format::units::UnixNanos;
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub(crate) struct Core<D: Disk> {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) time: Mutex<Timekeeper>,
+    /// False once the clock was believed after the start; saves appends the lock of `time`.
+    clock_unconfirmed: AtomicBool,
     pub(crate) catalog: Catalog<D>,
     pub(crate) stats: StoreStats,
     pub(crate) identity: Identity<D>,
@@ -71,15 +74,18 @@ impl<D: Disk> Core<D> {
         options: Options,
         (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
         identity: Identity<D>,
+        time: Timekeeper,
         (catalog, tenants): (Catalog<D>, HashMap<Name, Arc<ProducerTable>>),
     ) -> Self {
-        let time = Mutex::new(Timekeeper::new(clock.now()));
+        let clock_unconfirmed = AtomicBool::new(time.is_unconfirmed());
+        let time = Mutex::new(time);
         Self {
             disk,
             options,
             clock,
             entropy,
             time,
+            clock_unconfirmed,
             catalog,
             stats: StoreStats::default(),
             identity,
@@ -94,14 +100,32 @@ impl<D: Disk> Core<D> {
 
     /// The believed time.
     pub(crate) fn now(&self) -> UnixNanos {
-        self.time.lock().believe(self.clock.now())
+        self.time.lock().believe(&*self.clock)
     }
 
     /// How far the wall clock is ahead of what is believed; `None` while it is believed.
     pub(crate) fn clock_ahead_ns(&self) -> Option<i64> {
         let mut time = self.time.lock();
-        time.believe(self.clock.now());
+        time.believe(&*self.clock);
         time.ahead_ns()
+    }
+
+    /// What the clocks say, and what is believed of it.
+    pub(crate) fn clock_reading(&self) -> ClockReading {
+        self.time.lock().read(&*self.clock)
+    }
+
+    /// Why appends wait for a clock that is believed (R25), if they do.
+    pub(crate) fn clock_refusal(&self) -> Option<AppendError> {
+        if !self.clock_unconfirmed.load(Relaxed) {
+            return None;
+        }
+        let ClockReading { wall, believed, is_unconfirmed, .. } = self.clock_reading();
+        if !is_unconfirmed {
+            self.clock_unconfirmed.store(false, Relaxed);
+            return None;
+        }
+        Some(AppendError::ClockNotBelieved { wall, believed })
     }
 
     /// The producers of a tenant.

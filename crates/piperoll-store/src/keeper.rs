@@ -9,9 +9,11 @@ use crate::rounds::{RoundWriteError, Rounds};
 use crate::seal::{SealError, SealedSegment};
 use crate::segment::{OpenSegment, PinError, Segment, SegmentState};
 use crate::stats::StoreCounts;
+use crate::timekeeper::{ClockError, ClockReading};
 use crate::write::writer::{Obstacle, Writer};
 use parking_lot::Mutex;
 use piperoll_format::names::Name;
+use piperoll_format::units::UnixNanos;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -41,6 +43,21 @@ impl<D: Disk> Keeper<D> {
     /// is believed.
     pub fn clock_ahead_ns(&self) -> Option<i64> {
         self.core.clock_ahead_ns()
+    }
+
+    /// What the clocks say, and what is believed of it (R24, R25).
+    pub fn clock_reading(&self) -> ClockReading {
+        self.core.clock_reading()
+    }
+
+    /// Whether [`Self::accept_clock`] would accept; changes nothing.
+    pub fn may_accept_clock(&self, seen: UnixNanos) -> Result<(), ClockError> {
+        self.core.time.lock().may_accept(&*self.core.clock, seen)
+    }
+
+    /// Believes the clock from now on because a person says so, who saw it show `seen` (R25).
+    pub fn accept_clock(&self, seen: UnixNanos) -> Result<UnixNanos, ClockError> {
+        self.core.time.lock().accept(&*self.core.clock, seen)
     }
 
     /// Segments that are full and not sealed yet.

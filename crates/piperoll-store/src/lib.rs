@@ -12,6 +12,7 @@ mod durable;
 mod follow;
 mod identity;
 mod keeper;
+pub mod kernel_clock;
 mod loss;
 pub mod mapping;
 mod options;
@@ -40,6 +41,7 @@ pub use rounds::RoundWriteError;
 pub use seal::{SealError, SealedSegment};
 pub use stats::{SYNC_BUCKET_BORDERS_NS, StoreCounts};
 pub use threads::{Complain, Threads};
+pub use timekeeper::{ClockError, ClockReading};
 pub use write::appender::Appender;
 pub use write::batch::{AddressRange, AppendError, Batch, Classes, Done, Receipt, Sender, SenderError};
 

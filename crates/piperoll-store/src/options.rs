@@ -83,6 +83,10 @@ pub struct Moment {
 pub trait Clock: Send + Sync {
     /// Reads both clocks.
     fn now(&self) -> Moment;
+
+    /// Whether the kernel reports its clock synchronised with others: then a start believes it however long ago
+    /// the last entry was (R25). Asked at a start, and while that start's clock is not believed.
+    fn is_synchronised(&self) -> bool;
 }
 
 /// The source of randomness: log ids, frame salts, nonces. A seeded one makes a test repeatable.

@@ -23,6 +23,10 @@ impl Clock for World {
         let now = self.now_ns.load(SeqCst);
         Moment { wall: UnixNanos(i64::try_from(now).unwrap()), monotonic_ns: now }
     }
+
+    fn is_synchronised(&self) -> bool {
+        true
+    }
 }
 
 impl Entropy for World {

@@ -1,8 +1,9 @@
-//! `AdminService`: state, sealing, sweeping, and the way out of damage.
+//! `AdminService`: state, clock, sealing, sweeping, and the way out of damage.
 
 use crate::{
-    clock::timestamp,
-    connection::ANONYMOUS,
+    audit::deed,
+    clock::{from_timestamp, rfc3339, timestamp},
+    connection::{ANONYMOUS, Peer},
     daemon::{Daemon, tenant_of},
     refusal::Refusal,
     sweeper::Swept,
@@ -10,8 +11,9 @@ use crate::{
 use piperoll_format::{names::Name, units::Root};
 use piperoll_proto::{raw::admin_service_server::AdminService, v1};
 use piperoll_retention::PlannedDrop;
-use piperoll_store::{Acceptance, AcceptedLoss, LogStatus, Loss, SealedSegment};
-use std::sync::Arc;
+use piperoll_store::{Acceptance, AcceptedLoss, ClockReading, LogStatus, Loss, SealedSegment};
+use prost_types::Timestamp;
+use std::{collections::BTreeMap, sync::Arc};
 use tonic::{Request, Response, Status};
 
 /// Longest words with which a loss is accepted; they are kept in a small file.
@@ -41,7 +43,24 @@ impl AdminService for AdminGrpc {
         request: Request<v1::AcceptLossRequest>,
     ) -> Result<Response<v1::AcceptLossResponse>, Status> {
         let own = tenant_of(request.metadata());
-        self.answer(self.lose(own, request.into_inner()).await)
+        let peer = request.extensions().get::<Peer>().cloned();
+        self.answer(self.lose(own, peer.as_ref(), request.into_inner()).await)
+    }
+
+    async fn clock_status(
+        &self,
+        _: Request<v1::ClockStatusRequest>,
+    ) -> Result<Response<v1::ClockStatusResponse>, Status> {
+        Ok(Response::new(clock_status(self.0.engine.clock_reading())))
+    }
+
+    async fn accept_clock(
+        &self,
+        request: Request<v1::AcceptClockRequest>,
+    ) -> Result<Response<v1::AcceptClockResponse>, Status> {
+        let peer = request.extensions().get::<Peer>().cloned();
+        let seen = request.into_inner().seen;
+        self.answer(self.accept(peer.as_ref(), seen).await)
     }
 }
 
@@ -73,6 +92,38 @@ impl AdminGrpc {
         Ok(v1::SealResponse { segments: sealed.iter().map(sealed_segment).collect() })
     }
 
+    /// Records it first, at the time that is believed until then: nothing is ever received at a time that was
+    /// accepted without its record. A crash in between leaves a record and the clock to be accepted again.
+    async fn accept(
+        &self,
+        peer: Option<&Peer>,
+        seen: Option<Timestamp>,
+    ) -> Result<v1::AcceptClockResponse, Refusal> {
+        let seen = seen.as_ref().and_then(from_timestamp);
+        let seen = seen.ok_or_else(|| Refusal::field("seen", "it is missing or no time"))?;
+        let engine = &self.0.engine;
+        engine.may_accept_clock(seen)?;
+        let ClockReading { wall, believed: before, ahead_ns, is_synchronised, .. } = engine.clock_reading();
+        let ahead_s = ahead_ns.unwrap_or_default() / 1_000_000_000;
+        let attributes = [
+            ("believed", rfc3339(before)),
+            ("clock", rfc3339(wall)),
+            ("ahead_seconds", ahead_s.to_string()),
+            ("synchronised", is_synchronised.to_string()),
+        ];
+        let attributes = attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let reason = format!("the clock was {ahead_s} s ahead of what was believed");
+        let event = deed(peer, "clock.accepted", reason, attributes);
+        let range = self.0.record(event).await?;
+        let after = engine.accept_clock(seen)?;
+        tracing::warn!(before = %rfc3339(before), after = %rfc3339(after), "the clock was accepted");
+        Ok(v1::AcceptClockResponse {
+            before: Some(timestamp(before)),
+            after: Some(timestamp(after)),
+            address: self.0.audit.address(&range),
+        })
+    }
+
     async fn sweep_segments(&self, dry_run: bool) -> Result<v1::SweepResponse, Refusal> {
         let Swept { segments, freed_bytes } = self.0.sweep(dry_run).await?;
         Ok(v1::SweepResponse { segments: segments.iter().map(swept_segment).collect(), freed_bytes, dry_run })
@@ -83,6 +134,7 @@ impl AdminGrpc {
     async fn lose(
         &self,
         own: Result<Name, Refusal>,
+        peer: Option<&Peer>,
         request: v1::AcceptLossRequest,
     ) -> Result<v1::AcceptLossResponse, Refusal> {
         let tenant = match optional_name("tenant", &request.tenant)? {
@@ -102,6 +154,7 @@ impl AdminGrpc {
         if acceptance.text.len() > REASON_BYTES_MAX {
             return Err(Refusal::field("reason", format!("it has at most {REASON_BYTES_MAX} bytes")));
         }
+        let (log, reason) = (format!("{tenant}/{class}"), acceptance.text.clone());
         let accepted = self
             .0
             .work(move |daemon| {
@@ -115,7 +168,38 @@ impl AdminGrpc {
                 Ok(losses)
             })
             .await?;
+        // Behind the acceptance and not before it: the log that goes on again may be the audit log itself, and the
+        // loss entry says who accepted it in any case.
+        for loss in &accepted {
+            self.0
+                .record(deed(peer, "log.loss.accepted", reason.clone(), loss_attributes(&log, loss)))
+                .await?;
+        }
         Ok(v1::AcceptLossResponse { losses: accepted.iter().map(loss).collect(), accepted: true })
+    }
+}
+
+/// What the audit log says of an accepted loss.
+fn loss_attributes(log: &str, loss: &Loss) -> BTreeMap<String, String> {
+    let attributes = [
+        ("log", log.to_owned()),
+        ("file", loss.path.display().to_string()),
+        ("offset", loss.offset.to_string()),
+        ("bytes", loss.bytes.to_string()),
+        ("first_sequence", loss.first.to_string()),
+        ("end_sequence", loss.end.to_string()),
+        ("root", loss.root.to_string()),
+    ];
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn clock_status(reading: ClockReading) -> v1::ClockStatusResponse {
+    v1::ClockStatusResponse {
+        wall: Some(timestamp(reading.wall)),
+        believed: Some(timestamp(reading.believed)),
+        ahead_ns: reading.ahead_ns.map_or(0, i64::unsigned_abs),
+        synchronised: reading.is_synchronised,
+        appends_refused: reading.is_unconfirmed,
     }
 }
 

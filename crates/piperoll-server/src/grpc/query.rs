@@ -5,7 +5,7 @@ use super::{
     tail,
 };
 use crate::{
-    daemon::{Daemon, tenant_of},
+    daemon::{Daemon, tenant_to_read},
     refusal::Refusal,
 };
 use piperoll_filter::Subject;
@@ -75,7 +75,7 @@ impl QueryService for QueryGrpc {
 
 impl QueryGrpc {
     fn take<T>(&self, request: Request<T>) -> Result<(Name, T), Status> {
-        let tenant = tenant_of(request.metadata()).map_err(|refusal| self.0.refused(refusal))?;
+        let tenant = tenant_to_read(request.metadata()).map_err(|refusal| self.0.refused(refusal))?;
         Ok((tenant, request.into_inner()))
     }
 

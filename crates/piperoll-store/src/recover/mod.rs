@@ -28,6 +28,7 @@ use crate::read::Reader;
 use crate::retire::Retirer;
 use crate::rounds::{Rounds, TREE_DIR};
 use crate::segment::Home;
+use crate::timekeeper::Timekeeper;
 use crate::write::appender::Appender;
 use crate::write::producers::ProducerTable;
 use parking_lot::Mutex;
@@ -160,18 +161,19 @@ pub fn open<D: Disk>(
 ) -> Result<Opened<D>, OpenError> {
     let disk = Arc::new(disk);
     let options = options.bounded();
-    let now = clock.now().wall;
-    let identity = Identity::take(&*disk, &*entropy, now)?;
+    let identity = Identity::take(&*disk, &*entropy, clock.now().wall)?;
     for dir in [LOGS_DIR, TREE_DIR] {
         let dir = Path::new(dir);
         ensure_dir(&*disk, Path::new(""), dir).map_err(OpenError::io(dir))?;
     }
     let mut report = RecoveryReport::default();
     let mut rounds = Rounds::load(&*disk, &mut report)?;
+    let marked = rounds.marks().map(|mark| mark.head.made).max();
     let mut recovery = Recovery {
         disk: &disk,
         options: &options,
-        now,
+        // A clock that is not believed must not make producers look as if they had been silent for long.
+        now: Timekeeper::start(&*clock, marked).believe(&*clock),
         marks: rounds.marks().map(|mark| ((mark.head.log_id, mark.head.first), *mark)).collect(),
         settled: HashSet::new(),
         unheard: Vec::new(),
@@ -183,7 +185,9 @@ pub fn open<D: Disk>(
     let Recovery { settled, unheard, tenants, report, .. } = recovery;
     rounds.carry_on_without(&settled);
     let catalog = Catalog::new(logs.into_iter().map(Arc::new));
-    let core = Arc::new(Core::new(disk, options, (clock, entropy), identity, (catalog, tenants)));
+    let last = catalog.all_logs().iter().filter_map(|log| log.last_entry()).max().max(marked);
+    let time = Timekeeper::start(&*clock, last);
+    let core = Arc::new(Core::new(disk, options, (clock, entropy), identity, time, (catalog, tenants)));
     for (tenant, class, reason) in unheard {
         core.producers(&tenant).does_not_know(class, reason);
     }

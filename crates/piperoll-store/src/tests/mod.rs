@@ -1,6 +1,7 @@
 //! The engine on the simulated disk, in one thread: what is promised is looked at from outside.
 
 mod appending;
+mod believing;
 mod losing;
 mod mending;
 mod recovering;

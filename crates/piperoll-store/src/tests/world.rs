@@ -8,7 +8,7 @@ use bytes::Bytes;
 use piperoll_format::names::Name;
 use piperoll_format::request::{CheckedBatch, check_batch};
 use piperoll_format::units::UnixNanos;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 pub(super) const SECOND: i64 = 1_000_000_000;
@@ -21,6 +21,7 @@ pub(super) const FIRST_LOG: &str = "logs/t/a/00000000000000000000.log";
 pub(super) struct TestClock {
     wall: AtomicI64,
     monotonic: AtomicU64,
+    is_unsynchronised: AtomicBool,
 }
 
 impl TestClock {
@@ -32,11 +33,19 @@ impl TestClock {
     pub(super) fn jump(&self, ns: i64) {
         self.wall.fetch_add(ns, SeqCst);
     }
+
+    pub(super) fn synchronise(&self, is_synchronised: bool) {
+        self.is_unsynchronised.store(!is_synchronised, SeqCst);
+    }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> Moment {
         Moment { wall: UnixNanos(self.wall.load(SeqCst)), monotonic_ns: self.monotonic.load(SeqCst) }
+    }
+
+    fn is_synchronised(&self) -> bool {
+        !self.is_unsynchronised.load(SeqCst)
     }
 }
 
@@ -113,7 +122,11 @@ impl World {
     }
 
     pub(super) fn with(options: Options) -> Self {
-        let clock = TestClock { wall: AtomicI64::new(START), monotonic: AtomicU64::new(0) };
+        let clock = TestClock {
+            wall: AtomicI64::new(START),
+            monotonic: AtomicU64::new(0),
+            is_unsynchronised: AtomicBool::new(false),
+        };
         let (clock, entropy) = (Arc::new(clock), Arc::new(TestEntropy(AtomicU64::new(0))));
         let mut world = Self { disk: SimDisk::new(), clock, entropy, options, engine: None };
         world.open().unwrap();

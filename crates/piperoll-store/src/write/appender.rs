@@ -45,8 +45,22 @@ impl<D: Disk> Appender<D> {
     /// the reason why it is not. It may be called before this returns, and on another thread.
     ///
     /// A batch with a producer is stored once however often it is sent (R2): a retry gets the first answer.
-    #[expect(clippy::needless_pass_by_value, reason = "the caller is done with the batch")]
     pub fn submit(&self, batch: Batch, done: Done) {
+        if let Some(error) = self.core.clock_refusal() {
+            return done(Err(error));
+        }
+        self.submit_own(batch, done);
+    }
+
+    /// Why appends wait for a clock that is believed (R25), if they do.
+    pub fn clock_refusal(&self) -> Option<AppendError> {
+        self.core.clock_refusal()
+    }
+
+    /// As [`Self::submit`], for what the daemon itself has to say: taken also while the clock of a start is not
+    /// believed (R25). What is received then is not later than the last entry and the time since the start.
+    #[expect(clippy::needless_pass_by_value, reason = "the caller is done with the batch")]
+    pub fn submit_own(&self, batch: Batch, done: Done) {
         if self.core.closing.load(SeqCst) {
             return done(Err(AppendError::ShuttingDown));
         }

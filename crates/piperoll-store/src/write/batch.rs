@@ -1,5 +1,6 @@
 //! What goes into the engine and what comes back: batches, receipts, refusals.
 
+use crate::timekeeper::words;
 use bytes::Bytes;
 use piperoll_format::envelope::{Envelope, EnvelopeError};
 use piperoll_format::names::Name;
@@ -40,6 +41,11 @@ impl Sender {
     /// The authenticated principal.
     pub fn principal(&self) -> &str {
         &self.principal
+    }
+
+    /// Address and port of the peer; empty where there is none.
+    pub fn peer(&self) -> &str {
+        &self.envelope.peer
     }
 
     /// The principal, shared.
@@ -198,9 +204,28 @@ pub enum AppendError {
     /// The batch has no events, or more classes or positions than it has events.
     #[error("the batch cannot be stored: {0}")]
     Refused(String),
+    /// Since the start the clock is far ahead of the last entry, and nobody vouches for it (R25).
+    #[error(
+        "the clock shows {}, {} after the last entry and the time since the start, and the kernel does not report \
+         it synchronised: set the clock right, or say that it is right with `piperoll clock accept`",
+        words(*wall),
+        long(wall.0.saturating_sub(believed.0))
+    )]
+    ClockNotBelieved {
+        /// What the clock shows.
+        wall: UnixNanos,
+        /// What is believed.
+        believed: UnixNanos,
+    },
     /// The daemon is ending.
     #[error("the daemon is shutting down; send this batch to it again after its start")]
     ShuttingDown,
+}
+
+/// A long time in words.
+fn long(nanoseconds: i64) -> String {
+    let hours = nanoseconds / 3_600_000_000_000;
+    if hours < 48 { format!("{hours} h") } else { format!("{} days", hours / 24) }
 }
 
 /// Called once with the outcome, possibly on the writer's thread: it must be quick.

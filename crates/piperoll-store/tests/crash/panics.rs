@@ -144,6 +144,10 @@ impl Clock for StandingClock {
     fn now(&self) -> Moment {
         Moment { wall: UnixNanos(1_767_225_600_000_000_000), monotonic_ns: 1 }
     }
+
+    fn is_synchronised(&self) -> bool {
+        true
+    }
 }
 
 struct Counting(AtomicU64);

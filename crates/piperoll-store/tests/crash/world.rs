@@ -30,6 +30,10 @@ impl Clock for TestClock {
         let monotonic_ns = u64::try_from(self.monotonic.load(SeqCst)).expect("not negative");
         Moment { wall: UnixNanos(self.wall.load(SeqCst)), monotonic_ns }
     }
+
+    fn is_synchronised(&self) -> bool {
+        true
+    }
 }
 
 /// Randomness from a seed.

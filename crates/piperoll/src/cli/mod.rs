@@ -2,7 +2,9 @@
 
 mod accept_loss;
 mod append;
+mod clock;
 mod config;
+mod confirm;
 mod connection;
 mod count;
 mod demo;
@@ -63,6 +65,9 @@ enum Command {
     Sweep(sweep::Args),
     /// Show what is lost of a log that damage made read-only, and accept it
     AcceptLoss(accept_loss::Args),
+    /// Show the daemon's clock, or say that it is right
+    #[command(subcommand)]
+    Clock(clock::Command),
     /// Show what is in a file of a data directory, and whether it checks
     Inspect(inspect::Args),
     /// Check or show the configuration
@@ -142,6 +147,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Seal(args) => block_on(seal::run(args)),
         Command::Sweep(args) => block_on(sweep::run(args)),
         Command::AcceptLoss(args) => block_on(accept_loss::run(args)),
+        Command::Clock(command) => block_on(clock::run(command)),
         Command::Inspect(args) => inspect::run(&args),
         Command::Config(command) => config::run(command),
         Command::Demo(args) => block_on(demo::run(args)),

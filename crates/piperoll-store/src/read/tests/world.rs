@@ -27,6 +27,10 @@ impl Clock for TestClock {
         let passed = self.0.load(SeqCst);
         Moment { wall: UnixNanos(START.0 + passed), monotonic_ns: passed.cast_unsigned() }
     }
+
+    fn is_synchronised(&self) -> bool {
+        true
+    }
 }
 
 struct Seeded(Mutex<Random>);

@@ -1,15 +1,17 @@
 //! Senders that go on through every kill, and remember each acknowledgement: the oracle.
 
-use piperoll_client::{Client, ProducerOptions};
+use crate::daemon::wait_until;
+use piperoll_client::{Client, ClientOptions, ProducerOptions};
 use piperoll_proto::v1::event_service_client::EventServiceClient;
 use piperoll_proto::v1::{AddressRange, AppendRequest, Event};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tonic::Code;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
 /// Events in a batch: few and the same number often, since equal-sized frames are what torn tails confuse.
 const BATCH_EVENTS: u64 = 8;
@@ -28,6 +30,22 @@ pub(crate) struct Promises {
 }
 
 impl Promises {
+    /// Lets the senders finish what they have begun.
+    pub(crate) async fn end(&self, mut senders: JoinSet<()>) {
+        self.enough.store(true, Ordering::SeqCst);
+        while let Some(sender) = senders.join_next().await {
+            sender.unwrap();
+        }
+    }
+
+    /// Waits until so many more batches are acknowledged.
+    pub(crate) fn wait_for_more(&self, batches: u64) {
+        let wanted = self.count.load(Ordering::SeqCst) + batches;
+        wait_until("batches to be acknowledged", || {
+            (self.count.load(Ordering::SeqCst) >= wanted).then_some(())
+        });
+    }
+
     /// Remembers an acknowledgement; a second one of the same batch must be the first one again.
     fn keep(&self, producer: u64, sequence: u64, ranges: Vec<AddressRange>) {
         let mut batches = self.batches.lock().unwrap();
@@ -60,8 +78,20 @@ fn event_of(producer: u64, sequence: u64, position: u64) -> Event {
     }
 }
 
+/// Two senders with `Append` and one with a stream, until it is enough.
+pub(crate) async fn start_senders(endpoint: &str, promises: &Arc<Promises>) -> JoinSet<()> {
+    let mut senders = JoinSet::new();
+    for producer in [11, 12] {
+        let channel = Endpoint::from_shared(endpoint.to_owned()).unwrap().connect_lazy();
+        senders.spawn(unary(channel, producer, Arc::clone(promises)));
+    }
+    let client = Client::connect(ClientOptions::new(endpoint.to_owned())).await.unwrap();
+    senders.spawn(streaming(client, 21, Arc::clone(promises)));
+    senders
+}
+
 /// Sends one batch after the other with `Append`, each until it is acknowledged, and some of them again.
-pub(crate) async fn unary(channel: Channel, producer: u64, promises: Arc<Promises>) {
+async fn unary(channel: Channel, producer: u64, promises: Arc<Promises>) {
     let mut client = EventServiceClient::new(channel);
     let mut sequence = 1;
     while !promises.enough.load(Ordering::SeqCst) {
@@ -102,7 +132,7 @@ pub(crate) async fn acknowledged(
 }
 
 /// Sends batches over a stream with the public client, which goes on by itself.
-pub(crate) async fn streaming(client: Client, id: u64, promises: Arc<Promises>) {
+async fn streaming(client: Client, id: u64, promises: Arc<Promises>) {
     let sink = Arc::clone(&promises);
     let options = ProducerOptions {
         batch_events_max: usize::try_from(BATCH_EVENTS).unwrap(),

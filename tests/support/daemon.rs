@@ -36,7 +36,11 @@ pub(crate) fn write(path: &Path, content: impl AsRef<[u8]>) {
 
 /// A command that sees nothing of the environment that the tests run in.
 pub(crate) fn command(folder: &Path) -> Command {
-    let mut command = Command::new(PROGRAM);
+    command_of(PROGRAM, folder)
+}
+
+fn command_of(program: &str, folder: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PIPEROLL_")) {
         command.env_remove(name);
     }
@@ -60,18 +64,32 @@ struct Ready {
 /// A running daemon; dropping it kills the process.
 pub(crate) struct Daemon {
     folder: PathBuf,
+    /// A program that runs it, with its own arguments; none as a rule.
+    wrapper: Vec<String>,
     arguments: Vec<String>,
     ready: Ready,
+    /// The daemon, or the program that runs it.
     child: Child,
 }
 
 impl Daemon {
     /// Starts it on `folder`, with this `piperoll.toml` and more arguments, and waits until it is ready.
     pub(crate) fn start(folder: &Path, config: &str, arguments: &[&str]) -> Self {
+        Self::start_under(&[], folder, config, arguments).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same, run by a program that takes its command line; or what it said when it ended at once.
+    pub(crate) fn start_under(
+        wrapper: &[&str],
+        folder: &Path,
+        config: &str,
+        arguments: &[&str],
+    ) -> Result<Self, String> {
         write(&folder.join("piperoll.toml"), config);
-        let arguments: Vec<_> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let (child, ready) = spawn(folder, "127.0.0.1:0", "127.0.0.1:0", &arguments);
-        Self { folder: folder.to_owned(), arguments, ready, child }
+        let owned = |texts: &[&str]| -> Vec<String> { texts.iter().map(|text| (*text).to_owned()).collect() };
+        let (wrapper, arguments) = (owned(wrapper), owned(arguments));
+        let (child, ready) = spawn(&wrapper, folder, "127.0.0.1:0", "127.0.0.1:0", &arguments)?;
+        Ok(Self { folder: folder.to_owned(), wrapper, arguments, ready, child })
     }
 
     /// URL of its gRPC port.
@@ -101,12 +119,37 @@ impl Daemon {
 
     /// Kills it with SIGKILL and starts it again on the same ports.
     pub(crate) fn kill_and_restart(&mut self) {
-        assert_eq!(self.pid(), self.child.id());
-        self.child.kill().unwrap();
+        self.kill();
+        self.start_again().unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Stops it where it is, for good: SIGSTOP.
+    pub(crate) fn freeze(&self) {
+        kill_process(self.process(), Signal::STOP).unwrap();
+    }
+
+    /// Kills it with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        kill_process(self.process(), Signal::KILL).unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Starts it again on the same ports after its end, by itself; or what it said when it ended at once.
+    pub(crate) fn start_again(&mut self) -> Result<(), String> {
+        self.wrapper.clear();
         let listen = |url: &str| url.trim_start_matches("http://").to_owned();
         let (grpc, http) = (listen(&self.ready.grpc), listen(&self.ready.http));
-        (self.child, self.ready) = spawn(&self.folder, &grpc, &http, &self.arguments);
+        (self.child, self.ready) = spawn(&self.wrapper, &self.folder, &grpc, &http, &self.arguments)?;
+        Ok(())
+    }
+
+    /// Waits until it ends by itself, and tells how.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        wait_until("the daemon to end", || self.child.try_wait().unwrap())
+    }
+
+    fn process(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap()
     }
 
     /// Asks it to end with SIGTERM; how it ended, and after which time.
@@ -121,6 +164,7 @@ impl Daemon {
 impl Drop for Daemon {
     fn drop(&mut self) {
         // It may have ended by itself; then there is nothing to kill.
+        kill_process(self.process(), Signal::KILL).ok();
         self.child.kill().ok();
         self.child.wait().ok();
         if thread::panicking() {
@@ -129,11 +173,25 @@ impl Drop for Daemon {
     }
 }
 
-fn spawn(folder: &Path, grpc: &str, http: &str, arguments: &[String]) -> (Child, Ready) {
+fn spawn(
+    wrapper: &[String],
+    folder: &Path,
+    grpc: &str,
+    http: &str,
+    arguments: &[String],
+) -> Result<(Child, Ready), String> {
     // A folder of its own for each start, so that the file of the start before is never taken for this one's.
     let ready_folder = tempfile::tempdir_in(folder).unwrap();
     let ready_file = ready_folder.path().join("ready.json");
-    let mut child = command(folder)
+    let mut command = match wrapper {
+        [] => command(folder),
+        [program, own @ ..] => {
+            let mut command = command_of(program, folder);
+            command.args(own).arg(PROGRAM);
+            command
+        }
+    };
+    let mut child = command
         .args(["serve", "--init", "--config", "piperoll.toml", "--directory", "data"])
         .args(["--grpc-listen", grpc, "--http-listen", http, "--ready-file"])
         .arg(&ready_file)
@@ -141,13 +199,13 @@ fn spawn(folder: &Path, grpc: &str, http: &str, arguments: &[String]) -> (Child,
         .stdout(Stdio::null())
         .stderr(File::create(folder.join("daemon.log")).unwrap())
         .spawn()
-        .unwrap();
+        .map_err(|error| format!("{}: {error}", wrapper.first().map_or(PROGRAM, String::as_str)))?;
     let ready = wait_until("the daemon to be ready", || {
         if let Some(status) = child.try_wait().unwrap() {
             let log = fs::read_to_string(folder.join("daemon.log")).unwrap();
-            panic!("the daemon ended with {status} before it was ready:\n{log}");
+            return Some(Err(format!("the daemon ended with {status} before it was ready:\n{log}")));
         }
-        fs::read_to_string(&ready_file).ok()
-    });
-    (child, serde_json::from_str(&ready).unwrap())
+        fs::read_to_string(&ready_file).ok().map(Ok)
+    })?;
+    Ok((child, serde_json::from_str(&ready).unwrap()))
 }

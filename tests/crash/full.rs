@@ -5,7 +5,7 @@ use crate::program::run;
 use crate::senders::events_of;
 use crate::volume::Volume;
 use piperoll_proto::v1::event_service_client::EventServiceClient;
-use piperoll_proto::v1::{AppendRequest, AppendResponse};
+use piperoll_proto::v1::{AppendRequest, AppendResponse, Event};
 use std::io::Write as _;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -14,6 +14,7 @@ use tonic::{Code, Status};
 const CONFIG: &str = r#"
 [storage]
 segment_bytes_max = "1MiB"
+ballast_bytes = "4MiB"
 
 [retention]
 default_class = "scratch"
@@ -21,6 +22,13 @@ classes = [{ name = "scratch", keep = "1s" }, { name = "deploys", keep = "7y" }]
 routes = [{ class = "deploys", stage = "deploy*" }]
 sweep_interval = "1h"
 "#;
+
+/// Batches of the other tests in one of these, so that a disk is full soon.
+const TOGETHER: u64 = 250;
+
+fn large_batch(sequence: u64) -> Vec<Event> {
+    (0..TOGETHER).flat_map(|part| events_of(31, 1 + sequence * TOGETHER + part)).collect()
+}
 
 struct Sender {
     client: EventServiceClient<Channel>,
@@ -30,7 +38,7 @@ struct Sender {
 impl Sender {
     /// Sends the next batch; one that was refused is sent again under its own number.
     async fn send(&mut self) -> Result<AppendResponse, Status> {
-        let events = events_of(31, self.sequence);
+        let events = large_batch(self.sequence);
         let request = AppendRequest { events, producer_id: 31, producer_sequence: self.sequence };
         let answer = self.client.append(request).await?;
         self.sequence += 1;
@@ -97,7 +105,7 @@ async fn a_full_disk(volume: Result<Volume, String>) {
     assert!(!resumed.repeated_request, "it was not stored before");
     daemon.kill_and_restart();
     let mut client = EventServiceClient::connect(daemon.grpc().to_owned()).await.unwrap();
-    let events = events_of(31, sender.sequence - 1);
+    let events = large_batch(sender.sequence - 1);
     let request = AppendRequest { events, producer_id: 31, producer_sequence: sender.sequence - 1 };
     let again = client.append(request).await.unwrap().into_inner();
     assert_eq!(again.ranges, resumed.ranges, "a retry has the first addresses");

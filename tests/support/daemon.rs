@@ -123,11 +123,6 @@ impl Daemon {
         self.start_again().unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// Stops it where it is, for good: SIGSTOP.
-    pub(crate) fn freeze(&self) {
-        kill_process(self.process(), Signal::STOP).unwrap();
-    }
-
     /// Kills it with SIGKILL.
     pub(crate) fn kill(&mut self) {
         kill_process(self.process(), Signal::KILL).unwrap();
@@ -156,8 +151,7 @@ impl Daemon {
     pub(crate) fn terminate(&mut self) -> (ExitStatus, Duration) {
         let begun = Instant::now();
         signal(&self.child, Signal::TERM);
-        let status = wait_until("the daemon to end", || self.child.try_wait().unwrap());
-        (status, begun.elapsed())
+        (self.ended(), begun.elapsed())
     }
 }
 

@@ -174,3 +174,33 @@ fn documents_link_to_files_that_exist() {
     }
     assert!(links > 0, "the documents link to each other");
 }
+
+/// The names in backquotes that are those of tests: three words or more.
+fn test_names(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(|name| {
+        name.matches('_').count() >= 2
+            && name.bytes().all(|it| it == b'_' || it.is_ascii_lowercase() || it.is_ascii_digit())
+    })
+}
+
+#[test]
+fn every_clause_of_the_contract_names_a_test_that_is_there() {
+    let text = fs::read_to_string(root().join("docs/contract.md")).expect("the contract is there");
+    let code: String = sources().into_iter().map(|(_, text)| text).collect();
+    let rows: Vec<&str> =
+        text.lines().filter(|line| line.starts_with("| R") || line.starts_with("| 1")).collect();
+    assert!(rows.len() > 25, "the contract has its clauses");
+    for row in text.lines().filter(|line| line.starts_with("| ") && line.ends_with("` |")) {
+        for name in test_names(row) {
+            assert!(
+                code.contains(&format!("fn {name}(")),
+                "docs/contract.md names {name}, which is not there"
+            );
+        }
+    }
+    for row in rows {
+        let tests = row.rsplit('|').nth(1).unwrap_or_default();
+        assert!(test_names(tests).next().is_some(), "no test keeps this clause: {row}");
+    }
+}

@@ -146,6 +146,11 @@ impl Engine {
         self.keeper.accept_clock(seen)
     }
 
+    /// What the ballast holds, in bytes.
+    pub(crate) fn ballast_bytes(&self) -> u64 {
+        self.keeper.ballast_bytes()
+    }
+
     /// What opening found, in one line.
     pub(crate) fn recovery(&self) -> String {
         let RecoveryReport { logs, segments, unsealed, cuts, read_only, .. } = &self.report;
@@ -239,6 +244,7 @@ fn options(storage: &StorageConfig) -> Options {
         segment_age_max_ns: storage.segment_age_max.nanoseconds(),
         queue_bytes_max: bytes(storage.queue_bytes_max),
         columns_bytes_max: bytes(storage.columns_bytes_max),
+        ballast_bytes: bytes(storage.ballast_bytes),
         ..Options::default()
     }
 }

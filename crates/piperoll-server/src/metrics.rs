@@ -44,6 +44,8 @@ pub(crate) struct Reading {
     pub(crate) cut_bytes: u64,
     /// Bytes free on the file system.
     pub(crate) free_bytes: u64,
+    /// Bytes that the ballast holds.
+    pub(crate) ballast_bytes: u64,
     /// How far the clock is ahead of what is believed, in seconds.
     pub(crate) clock_ahead_seconds: f64,
 }
@@ -88,7 +90,7 @@ impl Reading {
         ]
     }
 
-    fn gauges(&self) -> [Number<u64>; 8] {
+    fn gauges(&self) -> [Number<u64>; 9] {
         let sum = |of: fn(&LogStatus) -> u64| self.logs.iter().map(of).sum();
         [
             ("logs", "Logs", self.logs.len() as u64),
@@ -98,6 +100,11 @@ impl Reading {
             ("log_bytes", "Bytes of all segments", sum(|log| log.bytes)),
             ("tails", "Tails connected", self.tails),
             ("cut_bytes", "Bytes cut from torn tails at the last start", self.cut_bytes),
+            (
+                "ballast_bytes",
+                "Bytes of room kept back for seals and drops on a full disk",
+                self.ballast_bytes,
+            ),
             ("free_bytes", "Bytes free on the data directory's file system", self.free_bytes),
         ]
     }

@@ -1,5 +1,6 @@
 //! What all parts of the engine share.
 
+use crate::ballast::{Ballast, Need};
 use crate::catalog::{Catalog, Log};
 use crate::disk::Disk;
 use crate::identity::Identity;
@@ -55,6 +56,7 @@ pub(crate) struct Core<D: Disk> {
     pub(crate) catalog: Catalog<D>,
     pub(crate) stats: StoreStats,
     pub(crate) identity: Identity<D>,
+    pub(crate) ballast: Ballast<D>,
     /// Set once the daemon is ending.
     pub(crate) closing: AtomicBool,
     pub(crate) start_writer: OnceLock<StartWriter<D>>,
@@ -73,7 +75,7 @@ impl<D: Disk> Core<D> {
         disk: Arc<D>,
         options: Options,
         (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
-        identity: Identity<D>,
+        (identity, ballast): (Identity<D>, Ballast<D>),
         time: Timekeeper,
         (catalog, tenants): (Catalog<D>, HashMap<Name, Arc<ProducerTable>>),
     ) -> Self {
@@ -89,6 +91,7 @@ impl<D: Disk> Core<D> {
             catalog,
             stats: StoreStats::default(),
             identity,
+            ballast,
             closing: AtomicBool::new(false),
             start_writer: OnceLock::new(),
             work: Bell::default(),
@@ -126,6 +129,20 @@ impl<D: Disk> Core<D> {
             return None;
         }
         Some(AppendError::ClockNotBelieved { wall, believed })
+    }
+
+    /// Does something that needs room; where the disk is full, once more with the room of the ballast.
+    pub(crate) fn with_ballast<T, E: std::fmt::Display>(
+        &self,
+        need: Need,
+        is_full: impl Fn(&E) -> bool,
+        work: impl Fn() -> Result<T, E>,
+    ) -> Result<T, E> {
+        match work() {
+            // A ballast that cannot be given up changes nothing: the disk is full, as was said.
+            Err(error) if is_full(&error) && self.ballast.lend(need).unwrap_or(false) => work(),
+            done => done,
+        }
     }
 
     /// The producers of a tenant.

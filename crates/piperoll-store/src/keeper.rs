@@ -68,6 +68,16 @@ impl<D: Disk> Keeper<D> {
         snapshots.map(|snapshot| snapshot.iter().filter(|segment| closed(segment)).count()).sum()
     }
 
+    /// What the ballast holds, in bytes: less than its setting while the disk is full.
+    pub fn ballast_bytes(&self) -> u64 {
+        self.core.ballast.bytes()
+    }
+
+    /// Takes the ballast again where it was lent and there is room.
+    pub fn take_ballast_again(&self) -> std::io::Result<()> {
+        self.core.ballast.take_again(&*self.core.disk)
+    }
+
     /// Memory that the columns of unsealed segments take, in bytes.
     pub fn columns_bytes(&self) -> u64 {
         let logs = self.core.catalog.all_logs();

@@ -5,6 +5,7 @@
 //! inputs to it. All file access goes through the [`disk::Disk`] trait: [`os::OsDisk`] in the daemon,
 //! [`sim::SimDisk`] in tests.
 
+mod ballast;
 mod catalog;
 mod core;
 pub mod disk;

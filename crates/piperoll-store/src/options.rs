@@ -34,6 +34,8 @@ pub struct Options {
     pub allocate_bytes_max: u64,
     /// How long a producer's retry finds its first answer, in nanoseconds.
     pub producer_window_ns: u64,
+    /// Room kept back on the disk to finish seals and drops when it is full, in bytes; 0 for none.
+    pub ballast_bytes: u64,
     /// Most bytes of a torn tail that are kept aside.
     pub torn_bytes_max: u64,
 }
@@ -53,6 +55,7 @@ impl Default for Options {
             allocate_bytes_min: 4 * MIB,
             allocate_bytes_max: 64 * MIB,
             producer_window_ns: 24 * 3_600 * SECOND_NS,
+            ballast_bytes: 16 * MIB,
             torn_bytes_max: MIB,
         }
     }

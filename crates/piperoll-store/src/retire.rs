@@ -3,10 +3,11 @@
 //! The receipt is durable before anything goes (R26). A drop that a crash interrupts is finished by the next
 //! start, one that an error interrupts by the next drop.
 
+use crate::ballast::Need;
 use crate::catalog::Log;
 use crate::core::Core;
 use crate::disk::Disk;
-use crate::durable::{FileKind, write_new};
+use crate::durable::{FileKind, is_full, write_new};
 use crate::seal::SealedSegment;
 use crate::segment::{Home, PinError, Segment, SegmentState};
 use crate::stats::add;
@@ -123,7 +124,9 @@ impl<D: Disk> Retirer<D> {
         let _turn = self.core.sealing.lock();
         let Oldest { log, lost, segment: oldest, seal } = self.oldest(segment)?;
         // I15
-        self.write_receipt(log.home(), &seal, rule)?;
+        let is_full = |error: &DropError| matches!(error, DropError::Io { source, .. } if is_full(source));
+        let receipt = || self.write_receipt(log.home(), &seal, rule);
+        self.core.with_ballast(Need::Drop, is_full, receipt)?;
         // What was lost before it goes with it: nothing of it could be read.
         for gone in lost.iter().chain([&oldest]) {
             log.remove(gone.first());

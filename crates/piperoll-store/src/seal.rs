@@ -2,10 +2,11 @@
 //!
 //! The hash is taken from the disk, not from memory: what is sealed is what the disk has.
 
+use crate::ballast::Need;
 use crate::catalog::{Log, Trouble};
 use crate::core::Core;
 use crate::disk::{Disk, DiskFile, Open};
-use crate::durable::{FileKind, read_steps, read_whole, write_new};
+use crate::durable::{FileKind, is_full, read_steps, read_whole, write_new};
 use crate::loss::AcceptedLoss;
 use crate::recover::{ENTRY_FILE_BYTES_MAX, Source};
 use crate::segment::{Home, IndexBytes, LogBytes, OpenSegment, PinError, SealedBody, Segment};
@@ -92,7 +93,9 @@ impl<D: Disk> Core<D> {
         // One at a time: the keeper and whoever asks may come together.
         let _turn = self.sealing.lock();
         let Some(open) = segment.unsealed().filter(|open| open.closed().is_some()) else { return Ok(None) };
-        match self.seal_open(log.home(), &open, segment.loss().is_some()) {
+        let is_full = |error: &PinError| matches!(error, PinError::Io { source, .. } if is_full(source));
+        let seal = || self.seal_open(log.home(), &open, segment.loss().is_some());
+        match self.with_ballast(Need::Seal, is_full, seal) {
             Ok(seal) => {
                 segment.become_sealed(seal);
                 add(&self.stats.seals, 1);

@@ -130,6 +130,9 @@ fn keep<D: Disk>(keeper: &Keeper<D>, stopping: &AtomicBool, complain: &Complain)
         keeper.core.behind.wait(KEEPER_WAIT);
         keeper.follow();
         keeper.roll_old();
+        if let Err(error) = keeper.take_ballast_again() {
+            complain(format!("the ballast cannot be taken again: {error}"));
+        }
         if let Err(error) = keeper.round_if_due() {
             complain(error.to_string());
         }

@@ -54,6 +54,8 @@ pub struct StorageConfig {
     pub queue_bytes_max: Size,
     /// What the indexes of all active segments may take in memory.
     pub columns_bytes_max: Size,
+    /// Room kept back on the disk to finish seals and drops when it is full; 0 for none.
+    pub ballast_bytes: Size,
 }
 
 /// What is kept how long.
@@ -159,6 +161,7 @@ impl Default for StorageConfig {
             segment_age_max: Span::of_ms(86_400_000),
             queue_bytes_max: Size(32 << 20),
             columns_bytes_max: Size(128 << 20),
+            ballast_bytes: Size(16 << 20),
         }
     }
 }

@@ -17,6 +17,7 @@ pub(crate) use producers::PRODUCERS_BYTES_MAX;
 pub(crate) use tail::Source;
 
 use crate::Opened;
+use crate::ballast::{BALLAST_FILE, Ballast};
 use crate::catalog::{Catalog, LOGS_DIR, Log, log_dir};
 use crate::core::Core;
 use crate::disk::{Disk, EntryKind};
@@ -162,6 +163,8 @@ pub fn open<D: Disk>(
     let disk = Arc::new(disk);
     let options = options.bounded();
     let identity = Identity::take(&*disk, &*entropy, clock.now().wall)?;
+    let ballast = Ballast::take(&*disk, options.ballast_bytes, options.allocate_bytes_min);
+    let ballast = ballast.map_err(OpenError::io(Path::new(BALLAST_FILE)))?;
     for dir in [LOGS_DIR, TREE_DIR] {
         let dir = Path::new(dir);
         ensure_dir(&*disk, Path::new(""), dir).map_err(OpenError::io(dir))?;
@@ -187,7 +190,8 @@ pub fn open<D: Disk>(
     let catalog = Catalog::new(logs.into_iter().map(Arc::new));
     let last = catalog.all_logs().iter().filter_map(|log| log.last_entry()).max().max(marked);
     let time = Timekeeper::start(&*clock, last);
-    let core = Arc::new(Core::new(disk, options, (clock, entropy), identity, time, (catalog, tenants)));
+    let kept = (identity, ballast);
+    let core = Arc::new(Core::new(disk, options, (clock, entropy), kept, time, (catalog, tenants)));
     for (tenant, class, reason) in unheard {
         core.producers(&tenant).does_not_know(class, reason);
     }

@@ -81,6 +81,7 @@ pub(super) fn small_options() -> Options {
         allocate_bytes_min: 2 * 1024,
         allocate_bytes_max: 4 * 1024,
         queue_bytes_max: 64 * 1024,
+        ballast_bytes: 0,
         ..Options::default()
     }
 }

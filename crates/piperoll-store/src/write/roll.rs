@@ -9,7 +9,7 @@ use crate::segment::{Closed, Home, OpenSegment, Reach, Segment};
 use crate::stats::add;
 use crate::write::group::GroupBytes;
 use crate::write::part::ProducerName;
-use crate::write::writer::{ActiveWriter, Heard, Writer, trouble};
+use crate::write::writer::{ActiveWriter, Heard, Writer, no_room_for_appends, trouble};
 use piperoll_format::entry::{EntryDetail, EntryFile, EntryHead, Open, SealedDetail};
 use piperoll_format::limits::SEGMENT_HEADER_BYTES;
 use piperoll_format::producers::{ProducerState, encode_producers};
@@ -126,6 +126,9 @@ impl<D: Disk> Core<D> {
         header: SegmentHeader,
         heard: HashMap<ProducerName, Heard>,
     ) -> Result<ActiveWriter<D>, Trouble> {
+        if self.ballast.is_lent() {
+            return Err(no_room_for_appends());
+        }
         let path = FileKind::Log.path(&home.dir, header.first);
         let what = |error: io::Error| trouble(&format!("cannot make {}", path.display()), &error);
         let file = create_temporary(&*self.disk, &path).map_err(what)?;

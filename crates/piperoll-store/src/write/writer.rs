@@ -89,6 +89,11 @@ pub(crate) fn trouble(what: &str, error: &io::Error) -> Trouble {
     if is_full(error) { Trouble::NoSpace(reason) } else { Trouble::Stopped(reason) }
 }
 
+/// What appends get while the ballast is lent: seals and drops have the room that is left.
+pub(crate) fn no_room_for_appends() -> Trouble {
+    Trouble::NoSpace("the disk is full; the room that is left is kept for sealing and sweeping".to_owned())
+}
+
 impl<D: Disk> Core<D> {
     /// Commits one group of what waits for `log`: true while there may be more.
     pub(crate) fn commit(&self, log: &Log<D>) -> bool {
@@ -313,6 +318,9 @@ impl<D: Disk> ActiveWriter<D> {
     fn make_room(&mut self, core: &Core<D>, end: u64) -> Result<(), Trouble> {
         if end <= self.allocated {
             return Ok(());
+        }
+        if core.ballast.is_lent() {
+            return Err(no_room_for_appends());
         }
         let options = &core.options;
         let step = self.step.saturating_mul(2).clamp(options.allocate_bytes_min, options.allocate_bytes_max);

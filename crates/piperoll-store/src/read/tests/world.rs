@@ -67,6 +67,7 @@ fn options() -> Options {
         segment_bytes_max: 4_096,
         allocate_bytes_min: 1_024,
         allocate_bytes_max: 4_096,
+        ballast_bytes: 0,
         ..Options::default()
     }
 }

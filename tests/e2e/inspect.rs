@@ -48,7 +48,9 @@ fn directory(folder: &Path) -> PathBuf {
 fn every_file_checks_in_every_format() {
     let folder = tempdir().unwrap();
     let data = directory(folder.path());
-    let files = files_below(&data);
+    let mut files = files_below(&data);
+    // Room, and nothing in it.
+    files.retain(|path| path.file_name().is_some_and(|name| name != "ballast"));
     let endings: Vec<_> =
         files.iter().map(|path| path.extension().unwrap_or_default().to_str().unwrap()).collect();
     for ending in ["log", "idx", "seal", "open", "dir", "producers"] {

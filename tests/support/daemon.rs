@@ -1,5 +1,6 @@
 //! The real daemon as a child process: on a folder of its own and free ports, waited for and never slept for.
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use std::fs::{self, File};
@@ -125,7 +126,11 @@ impl Daemon {
 
     /// Kills it with SIGKILL.
     pub(crate) fn kill(&mut self) {
-        kill_process(self.process(), Signal::KILL).unwrap();
+        match kill_process(self.process(), Signal::KILL) {
+            // It has ended already.
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => panic!("the daemon cannot be killed: {error}"),
+        }
         self.child.wait().unwrap();
     }
 

@@ -10,7 +10,7 @@ use crate::durable::is_full;
 use parking_lot::Mutex;
 use std::io::{ErrorKind, Result};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 /// The file, in the data directory.
 pub(crate) const BALLAST_FILE: &str = "ballast";
@@ -30,49 +30,39 @@ pub(crate) struct Ballast<D: Disk> {
     wanted: u64,
     /// Room that must be free beside it before it is taken again, in bytes.
     margin: u64,
-    file: Mutex<Option<Held<D>>>,
-    /// True while it holds less than it should.
-    lent: AtomicBool,
-}
-
-struct Held<D: Disk> {
-    file: D::File,
-    bytes: u64,
+    file: Mutex<Option<D::File>>,
+    /// What it holds, in bytes; less than wanted while it is lent. Changed under the lock of the file.
+    bytes: AtomicU64,
 }
 
 impl<D: Disk> Ballast<D> {
     /// Takes the ballast at a start, as far as there is room. A disk that is full already has none.
     pub(crate) fn take(disk: &D, wanted: u64, margin: u64) -> Result<Self> {
-        let at = Path::new(BALLAST_FILE);
-        let file = match disk.open(at, Open::Append) {
-            Err(error) if error.kind() == ErrorKind::NotFound && wanted == 0 => None,
-            Err(error) if error.kind() == ErrorKind::NotFound => match disk.open(at, Open::CreateNew) {
-                Err(error) if is_full(&error) => None,
-                made => Some(made?),
-            },
+        let file = match disk.open(Path::new(BALLAST_FILE), Open::Append) {
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
             found => Some(found?),
         };
-        let ballast = Self { wanted, margin, file: Mutex::new(None), lent: AtomicBool::new(wanted > 0) };
-        if let Some(file) = file {
-            let bytes = file.length()?;
+        let mut bytes = 0;
+        if let Some(file) = &file {
+            bytes = file.length()?;
             if bytes > wanted {
                 file.truncate(wanted)?;
+                bytes = wanted;
             }
-            ballast.lent.store(bytes < wanted, SeqCst);
-            *ballast.file.lock() = Some(Held { file, bytes: bytes.min(wanted) });
         }
+        let ballast = Self { wanted, margin, file: Mutex::new(file), bytes: AtomicU64::new(bytes) };
         ballast.fill(disk)?;
         Ok(ballast)
     }
 
     /// True while it holds less than it should: the room that is left is for seals and drops.
     pub(crate) fn is_lent(&self) -> bool {
-        self.lent.load(SeqCst)
+        self.bytes() < self.wanted
     }
 
     /// What it holds, in bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.file.lock().as_ref().map_or(0, |held| held.bytes)
+        self.bytes.load(SeqCst)
     }
 
     /// Gives room up; false where there is none left for this need.
@@ -81,13 +71,13 @@ impl<D: Disk> Ballast<D> {
             Need::Seal => self.wanted / 4,
             Need::Drop => 0,
         };
-        let mut file = self.file.lock();
-        let Some(held) = file.as_mut().filter(|held| held.bytes > keep) else { return Ok(false) };
-        self.lent.store(true, SeqCst);
-        held.file.truncate(keep)?;
-        held.bytes = keep;
+        let file = self.file.lock();
+        let Some(file) = file.as_ref().filter(|_| self.bytes() > keep) else { return Ok(false) };
+        // Before the room is free, so that no append takes it.
+        self.bytes.store(keep, SeqCst);
+        file.truncate(keep)?;
         // Some file systems give blocks back with the next commit of their journal only.
-        held.file.sync_data()?;
+        file.sync_data()?;
         Ok(true)
     }
 
@@ -100,26 +90,30 @@ impl<D: Disk> Ballast<D> {
         if disk.free()? < missing.saturating_add(self.margin) {
             return Ok(());
         }
-        let mut file = self.file.lock();
-        if file.is_none() {
-            *file = Some(Held { file: disk.open(Path::new(BALLAST_FILE), Open::CreateNew)?, bytes: 0 });
-        }
-        drop(file);
         self.fill(disk)
     }
 
     /// Reserves what is missing; a disk that has not so much room is no error.
     fn fill(&self, disk: &D) -> Result<()> {
         let mut file = self.file.lock();
-        let Some(held) = file.as_mut().filter(|held| held.bytes < self.wanted) else { return Ok(()) };
-        match held.file.allocate(self.wanted) {
-            Err(error) if is_full(&error) => return Ok(()),
-            done => done?,
+        if !self.is_lent() {
+            return Ok(());
         }
-        held.bytes = self.wanted;
-        held.file.sync_data()?;
+        match self.reserve(disk, &mut file) {
+            Err(error) if is_full(&error) => Ok(()),
+            done => done,
+        }
+    }
+
+    fn reserve(&self, disk: &D, file: &mut Option<D::File>) -> Result<()> {
+        let file = match file {
+            Some(file) => file,
+            none => none.insert(disk.open(Path::new(BALLAST_FILE), Open::CreateNew)?),
+        };
+        file.allocate(self.wanted)?;
+        file.sync_data()?;
         disk.sync_dir(Path::new(""))?;
-        self.lent.store(false, SeqCst);
+        self.bytes.store(self.wanted, SeqCst);
         Ok(())
     }
 }

@@ -132,7 +132,7 @@ impl<D: Disk> Core<D> {
     }
 
     /// Does something that needs room; where the disk is full, once more with the room of the ballast.
-    pub(crate) fn with_ballast<T, E: std::fmt::Display>(
+    pub(crate) fn with_ballast<T, E>(
         &self,
         need: Need,
         is_full: impl Fn(&E) -> bool,

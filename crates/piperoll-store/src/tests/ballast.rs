@@ -1,7 +1,7 @@
 //! A full disk seals and sweeps with the room of the ballast (R14, R15).
 
 use super::world::{World, name, request, small_options};
-use crate::sim::Crash;
+use crate::sim::{CallKind, Crash, Effect, ErrorNumber, Fault};
 use crate::{AppendError, DropRule, Options};
 
 const BALLAST_BYTES: u64 = 32 * 1024;
@@ -102,6 +102,21 @@ fn a_crash_at_any_call_of_a_seal_or_drop_with_the_ballast_leaves_nothing_half_do
             }
             assert_eq!(back.actors("a"), after, "{crash:?} before call {stop}");
         }
+    }
+}
+
+/// The story: the file could not be cut when its room was wanted. The ballast counted as lent and as whole at once,
+/// so that it was never taken again, and appends were refused until the next start.
+#[test]
+fn a_ballast_that_could_not_be_given_up_is_whole_again_by_itself() {
+    let world = full_world();
+    world.disk.inject(Fault::next(Effect::Fail(ErrorNumber::IO)).kind(CallKind::Truncate).on("ballast"));
+    assert!(world.keeper().seal_ready()[0].is_err());
+    world.disk.set_capacity(None);
+    world.keeper().take_ballast_again().unwrap();
+    assert_eq!(world.keeper().ballast_bytes(), BALLAST_BYTES);
+    for _ in 0..100 {
+        world.append(request(&["late"; 40], 0, 0)).unwrap();
     }
 }
 

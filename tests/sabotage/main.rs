@@ -113,7 +113,7 @@ fn run(copy: &Path, sabotage: &Sabotage) -> Outcome {
     let output = cargo.args(["--", "--exact", &sabotage.test]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let line = |end: &str| said.lines().any(|line| line == format!("test {} ... {end}", sabotage.test));
-    if line("FAILED") || said.contains(&format!("test {} ... FAILED", sabotage.test)) {
+    if line("FAILED") {
         Outcome::Red
     } else if line("ok") && output.status.success() {
         Outcome::Green

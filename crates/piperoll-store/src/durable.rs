@@ -4,7 +4,7 @@
 //! reader, and no restart, ever meets half a file under a name that means something.
 
 use crate::disk::{Disk, DiskFile, Open};
-use piperoll_format::units::Sequence;
+use piperoll_format::units::{Root, Sequence};
 use std::io::{self, ErrorKind, IoSlice};
 use std::path::{Path, PathBuf};
 
@@ -154,6 +154,16 @@ pub(crate) fn read_steps<F: DiskFile>(
         at = at.saturating_add(read as u64);
     }
     Ok(())
+}
+
+/// BLAKE3 of a whole file, from the disk.
+pub(crate) fn hash<F: DiskFile>(file: &F) -> io::Result<Root> {
+    let mut hasher = blake3::Hasher::new();
+    read_steps(file, 0, file.length()?, &mut |_, step| {
+        hasher.update(step);
+        Ok(())
+    })?;
+    Ok(Root(*hasher.finalize().as_bytes()))
 }
 
 /// Makes the directory `dir` in `parent`, durably; one that is there already is fine.

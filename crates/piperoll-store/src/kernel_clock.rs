@@ -18,7 +18,6 @@ pub fn is_synchronised() -> bool {
 
 #[cfg(test)]
 mod tests {
-    /// The kernel's answer is the same as what its state words say, where there is a tool to print them.
     #[test]
     fn asking_changes_nothing_and_may_be_repeated() {
         assert_eq!(super::is_synchronised(), super::is_synchronised());

@@ -6,7 +6,7 @@ use crate::ballast::Need;
 use crate::catalog::{Log, Trouble};
 use crate::core::Core;
 use crate::disk::{Disk, DiskFile, Open};
-use crate::durable::{FileKind, is_full, read_steps, read_whole, write_new};
+use crate::durable::{FileKind, hash, is_full, read_whole, write_new};
 use crate::loss::AcceptedLoss;
 use crate::recover::{ENTRY_FILE_BYTES_MAX, Source};
 use crate::segment::{Home, IndexBytes, LogBytes, OpenSegment, PinError, SealedBody, Segment};
@@ -116,32 +116,13 @@ impl<D: Disk> Core<D> {
         let file = self.disk.open(path, Open::Read).map_err(PinError::io(path))?;
         let closed =
             open.closed().unwrap_or(crate::segment::Closed { length: Offset(0), root: Root([0; 32]) });
-        let root = hash(path, &file)?;
+        let root = hash(&file).map_err(PinError::io(path))?;
         if root != closed.root {
             let reason = format!("the file hashes to {root}, {} was written", closed.root);
             return Err(PinError::damaged(path, Offset(0), reason));
         }
         let index = index(path, &file, &open.header, &root, has_loss)?;
-        let (earliest_received, latest_received) = index.received.unwrap_or_default();
-        let head = EntryHead {
-            log_id: open.header.log_id,
-            first,
-            end: open.reach().end,
-            made: self.now(),
-            ..EntryHead::default()
-        };
-        let seal = Seal {
-            head,
-            length: closed.length.0,
-            root,
-            previous_root: open.header.previous.map_or(Root([0; 32]), |previous| previous.root),
-            events: index.events,
-            frames: index.frames,
-            earliest_received,
-            latest_received,
-            index_version: CANONICAL_VERSION,
-            index_root: index.index_root,
-        };
+        let seal = seal_of(&open.header, (closed.length.0, root), &index, open.reach().end, self.now());
         file.protect().map_err(PinError::io(path))?;
         write_index(home, first, &index.bytes)?;
         let at = FileKind::Seal.path(&home.dir, first);
@@ -157,18 +138,6 @@ impl<D: Disk> Core<D> {
 fn write_index<D: Disk>(home: &Home<D>, first: Sequence, bytes: &[u8]) -> Result<(), PinError> {
     let at = FileKind::Index.path(&home.dir, first);
     write_new(&*home.disk, &at, &[bytes], true).map_err(PinError::io(&at))
-}
-
-/// BLAKE3 of a file, from the disk.
-fn hash<F: DiskFile>(path: &Path, file: &F) -> Result<Root, PinError> {
-    let length = file.length().map_err(PinError::io(path))?;
-    let mut hasher = blake3::Hasher::new();
-    let read = read_steps(file, 0, length, &mut |_, step| {
-        hasher.update(step);
-        Ok(())
-    });
-    read.map_err(PinError::io(path))?;
-    Ok(Root(*hasher.finalize().as_bytes()))
 }
 
 /// The index of a segment's file, made from its frames: all of them, and nothing else between them, unless a person
@@ -269,7 +238,7 @@ fn make_again<D: Disk>(
     loss: Option<&AcceptedLoss>,
 ) -> Result<Seal, PinError> {
     let (header, file, path) = header_of(home, first)?;
-    let root = hash(&path, &file)?;
+    let root = hash(&file).map_err(PinError::io(&path))?;
     let (said, made) = if let Some(loss) = loss {
         (Some(loss.root), loss.accepted)
     } else {
@@ -283,11 +252,22 @@ fn make_again<D: Disk>(
     let index = index(&path, &file, &header, &root, loss.is_some())?;
     let summary = SealedIndex::open(&index.bytes).map(|index| *index.summary());
     let events = summary.map_err(|error| PinError::damaged(&path, Offset(0), error))?.end;
+    let length = file.length().map_err(PinError::io(&path))?;
+    Ok(seal_of(&header, (length, root), &index, first.plus(events.into()), made))
+}
+
+/// The seal of the segment with this header, whose file has so many bytes and this root.
+fn seal_of(
+    header: &SegmentHeader,
+    (length, root): (u64, Root),
+    index: &BuiltIndex,
+    end: Sequence,
+    made: UnixNanos,
+) -> Seal {
     let (earliest_received, latest_received) = index.received.unwrap_or_default();
-    let end = first.plus(events.into());
-    Ok(Seal {
-        head: EntryHead { log_id: header.log_id, first, end, made, ..EntryHead::default() },
-        length: file.length().map_err(PinError::io(&path))?,
+    Seal {
+        head: EntryHead { log_id: header.log_id, first: header.first, end, made, ..EntryHead::default() },
+        length,
         root,
         previous_root: header.previous.map_or(Root([0; 32]), |previous| previous.root),
         events: index.events,
@@ -296,7 +276,7 @@ fn make_again<D: Disk>(
         latest_received,
         index_version: CANONICAL_VERSION,
         index_root: index.index_root,
-    })
+    }
 }
 
 /// Opens a sealed segment.

@@ -1,12 +1,12 @@
 //! Opening one log: its segments in a row, without a gap, the last one walked.
 
 use super::files::LogFiles;
-use super::loss::{AcceptedLosses, Lost, hash, no_bytes};
+use super::loss::{AcceptedLosses, Lost, no_bytes};
 use super::tail::{LastSegment, Walked, walk_segment};
 use super::{OpenError, ReadOnlyLog, Recovery};
 use crate::catalog::{Log, Trouble};
 use crate::disk::{Disk, DiskFile, Open};
-use crate::durable::{FileKind, read_whole};
+use crate::durable::{FileKind, hash, read_whole};
 use crate::segment::{Closed, Home, Segment};
 use crate::write::roll::{AfterLoss, LOG_OPEN};
 use crate::write::writer::Writer;
@@ -78,7 +78,10 @@ impl<D: Disk> Recovery<'_, D> {
         self.older(home, &files, &row, first, &mut found)?;
         let writer = match tail {
             Tail::Last(first) => self.present(home, &files, first, &mut found)?,
-            Tail::Missing(first) => self.missing_tail(home, &files, first, &mut found)?,
+            Tail::Missing(first) => {
+                let ends = (first, self.behind_missing(first, found.log_id));
+                self.unreadable_tail(home, &files, ends, &missing(home, first), &mut found)?
+            }
         };
         self.report.segments += found.segments.len();
         Ok(Some(self.finished(home, found, writer)))
@@ -125,7 +128,11 @@ impl<D: Disk> Recovery<'_, D> {
     ) -> Result<Writer<D>, OpenError> {
         let header = match read_header(home, first)? {
             Ok(header) => header,
-            Err(reason) => return self.headless(home, files, first, &reason, found),
+            Err(reason) => {
+                // 2^24 events are the most that a segment holds, so the next one begins above all of its own.
+                let ends = (first, first.plus(SEGMENT_EVENTS_MAX));
+                return self.unreadable_tail(home, files, ends, &reason, found);
+            }
         };
         match self.last(home, &header, &found.accepted)? {
             LastSegment::Healthy(mut active) => {
@@ -153,48 +160,40 @@ impl<D: Disk> Recovery<'_, D> {
         }
     }
 
-    /// The last segment, whose header does not check: nothing of it can be read, because nothing else has its
-    /// salt.
-    fn headless(
+    /// The last segment, of which nothing can be read: it is missing, or its header does not check, and nothing
+    /// else has its salt. The next one may begin at `end`.
+    fn unreadable_tail(
         &mut self,
         home: &Arc<Home<D>>,
         files: &LogFiles,
-        first: Sequence,
+        (first, end): (Sequence, Sequence),
         reason: &str,
         found: &mut Found<D>,
     ) -> Result<Writer<D>, OpenError> {
         let mut heard = HashMap::new();
         self.remember_producers(home, files, UnixNanos(i64::MAX), first, &mut heard)?;
-        if let Some(closed) = self.accepted_whole(home, first, None, found)? {
-            return Ok(self.after_loss(first, closed, UnixNanos(i64::MIN), heard, found));
-        }
-        // 2^24 events are the most that a segment holds, so the next one begins above all of its own.
-        let end = first.plus(SEGMENT_EVENTS_MAX);
-        let (log_id, from) = (found.log_id, (0, first));
-        self.lose(home, &Lost { segment: first, log_id, from, end, behind: &[], reason })?;
-        found.unreadable(home, first, end, reason);
-        Ok(Writer::Shut)
+        let closed = self.unreadable(home, (first, None), end, reason, found)?;
+        Ok(closed
+            .map_or(Writer::Shut, |closed| self.after_loss(first, closed, UnixNanos(i64::MIN), heard, found)))
     }
 
-    /// The last segment, which should be there.
-    fn missing_tail(
+    /// Puts a segment of which nothing can be read into the row: as lost, where that was accepted; else the log is
+    /// read-only.
+    fn unreadable(
         &mut self,
         home: &Arc<Home<D>>,
-        files: &LogFiles,
-        first: Sequence,
+        (first, next): (Sequence, Option<Sequence>),
+        end: Sequence,
+        reason: &str,
         found: &mut Found<D>,
-    ) -> Result<Writer<D>, OpenError> {
-        let mut heard = HashMap::new();
-        self.remember_producers(home, files, UnixNanos(i64::MAX), first, &mut heard)?;
-        if let Some(closed) = self.accepted_whole(home, first, None, found)? {
-            return Ok(self.after_loss(first, closed, UnixNanos(i64::MIN), heard, found));
+    ) -> Result<Option<Closed>, OpenError> {
+        let closed = self.accepted_whole(home, first, next, found)?;
+        if closed.is_none() {
+            let (log_id, from) = (found.log_id, (0, first));
+            self.lose(home, &Lost { segment: first, log_id, from, end, behind: &[], reason })?;
+            found.unreadable(home, first, end, reason);
         }
-        let reason = format!("{} is missing, without a receipt", name(home, first));
-        let end = self.behind_missing(first, found.log_id);
-        let (log_id, from) = (found.log_id, (0, first));
-        self.lose(home, &Lost { segment: first, log_id, from, end, behind: &[], reason: &reason })?;
-        found.unreadable(home, first, end, &reason);
-        Ok(Writer::Shut)
+        Ok(closed)
     }
 
     /// The writer of a log whose last segment was closed by a loss that a person accepted.
@@ -255,15 +254,7 @@ impl<D: Disk> Recovery<'_, D> {
         for (at, &first) in row.iter().enumerate() {
             let end = row.get(at + 1).copied().unwrap_or(last);
             if !files.has(first, FileKind::Log) {
-                if self.accepted_whole(home, first, Some(end), found)?.is_none() {
-                    let reason = format!("{} is missing, without a receipt", name(home, first));
-                    let (log_id, from) = (found.log_id, (0, first));
-                    self.lose(
-                        home,
-                        &Lost { segment: first, log_id, from, end, behind: &[], reason: &reason },
-                    )?;
-                    found.unreadable(home, first, end, &reason);
-                }
+                self.unreadable(home, (first, Some(end)), end, &missing(home, first), found)?;
             } else if files.has(first, FileKind::Seal) {
                 self.sealed(home, first..end, found)?;
             } else if let Err(error) = self.closed(home, files, first..end, found) {
@@ -293,7 +284,7 @@ impl<D: Disk> Recovery<'_, D> {
         }
         let gap = crate::seal::read(home, first).ok().map(|seal| seal.head.end).filter(|own| *own < end);
         let Some(from) = gap else { return Ok(()) };
-        let reason = format!("{} is missing, without a receipt", name(home, from));
+        let reason = missing(home, from);
         let log_id = found.log_id;
         self.lose(home, &Lost { segment: from, log_id, from: (0, from), end, behind: &[], reason: &reason })
     }
@@ -312,14 +303,7 @@ impl<D: Disk> Recovery<'_, D> {
         let header = match read_header(home, first)? {
             Ok(header) => header,
             Err(reason) => {
-                if self.accepted_whole(home, first, Some(end), found)?.is_none() {
-                    let (log_id, from) = (found.log_id, (0, first));
-                    self.lose(
-                        home,
-                        &Lost { segment: first, log_id, from, end, behind: &[], reason: &reason },
-                    )?;
-                    found.unreadable(home, first, end, &reason);
-                }
+                self.unreadable(home, (first, Some(end)), end, &reason, found)?;
                 return Ok(());
             }
         };
@@ -334,7 +318,9 @@ impl<D: Disk> Recovery<'_, D> {
                 Some(Closed { length: Offset(length), root: said.root })
             }
             // The next segment cannot be read; its name says that nothing is missing here.
-            None if is_whole => Some(Closed { length: Offset(length), root: hash(&path, &file)? }),
+            None if is_whole => {
+                Some(Closed { length: Offset(length), root: hash(&file).map_err(OpenError::io(&path))? })
+            }
             _ => None,
         };
         self.report.unsealed += 1;
@@ -345,7 +331,7 @@ impl<D: Disk> Recovery<'_, D> {
         walked.hear_behind(&file, &header);
         let accepted = found.accepted.get(first);
         let reason = match accepted {
-            Some(accepted) if accepted.is_of(header.log_id, &hash(&path, &file)?) => {
+            Some(accepted) if accepted.is_of(header.log_id, &hash(&file).map_err(OpenError::io(&path))?) => {
                 return self.opened_accepted(home, header, &walked, found).map(drop);
             }
             Some(accepted) => accepted.differs(&path),
@@ -425,7 +411,7 @@ impl<D: Disk> Recovery<'_, D> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => (0, no_bytes()),
             file => {
                 let file = file.map_err(OpenError::io(&path))?;
-                (file.length().map_err(OpenError::io(&path))?, hash(&path, &file)?)
+                (file.length().map_err(OpenError::io(&path))?, hash(&file).map_err(OpenError::io(&path))?)
             }
         };
         let end = next.unwrap_or(loss.end);
@@ -501,6 +487,10 @@ fn log_id<D: Disk>(home: &Home<D>, files: &LogFiles) -> Result<Option<LogId>, Op
 
 pub(super) fn name<D: Disk>(home: &Home<D>, first: Sequence) -> String {
     FileKind::Log.path(&home.dir, first).display().to_string()
+}
+
+fn missing<D: Disk>(home: &Home<D>, first: Sequence) -> String {
+    format!("{} is missing, without a receipt", name(home, first))
 }
 
 pub(super) fn read_entry<D: Disk>(disk: &D, at: &Path) -> Result<Vec<u8>, OpenError> {

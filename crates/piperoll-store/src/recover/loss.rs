@@ -4,7 +4,7 @@ use super::files::LogFiles;
 use super::log::read_entry;
 use super::{OpenError, Recovery};
 use crate::disk::{Disk, DiskFile, Open};
-use crate::durable::{FileKind, read_steps};
+use crate::durable::{FileKind, hash};
 use crate::loss::{AcceptedLoss, Loss};
 use crate::segment::Home;
 use piperoll_format::entry::{Entry, EntryFile};
@@ -156,7 +156,7 @@ impl<D: Disk> Recovery<'_, D> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((0, no_bytes())),
             file => file.map_err(OpenError::io(path))?,
         };
-        Ok((file.length().map_err(OpenError::io(path))?, hash(path, &file)?))
+        Ok((file.length().map_err(OpenError::io(path))?, hash(&file).map_err(OpenError::io(path))?))
     }
 
     /// Where a log goes on behind a segment that is gone: above everything that may have been acknowledged.
@@ -169,16 +169,4 @@ impl<D: Disk> Recovery<'_, D> {
 /// The root of a file that is not there.
 pub(super) fn no_bytes() -> Root {
     Root(*blake3::hash(&[]).as_bytes())
-}
-
-/// BLAKE3 of a whole file, from the disk.
-pub(super) fn hash<F: DiskFile>(path: &Path, file: &F) -> Result<Root, OpenError> {
-    let length = file.length().map_err(OpenError::io(path))?;
-    let mut hasher = blake3::Hasher::new();
-    let read = read_steps(file, 0, length, &mut |_, step| {
-        hasher.update(step);
-        Ok(())
-    });
-    read.map_err(OpenError::io(path))?;
-    Ok(Root(*hasher.finalize().as_bytes()))
 }

@@ -1,9 +1,9 @@
 //! The last segment of a log: where it ends, what of it is cut, what is written again (opening, rules 1-5).
 
-use super::loss::{AcceptedLosses, hash};
+use super::loss::AcceptedLosses;
 use super::{Cut, OpenError, Recovery};
 use crate::disk::{Disk, DiskFile, Open};
-use crate::durable::{FileKind, is_full, read_steps, write_new};
+use crate::durable::{FileKind, hash, is_full, read_steps, write_new};
 use crate::follow::ActiveColumns;
 use crate::segment::{Home, LogBytes, OpenSegment, Reach};
 use crate::write::group::GroupBytes;
@@ -126,7 +126,7 @@ impl<D: Disk> Recovery<'_, D> {
         // Whatever the walk says: where a person closed it, nothing is cut and nothing follows.
         if let Some(accepted) = accepted.get(first) {
             walked.hear_behind(&file, header);
-            return Ok(if accepted.is_of(header.log_id, &hash(&path, &file)?) {
+            return Ok(if accepted.is_of(header.log_id, &hash(&file).map_err(OpenError::io(&path))?) {
                 LastSegment::Accepted(walked)
             } else {
                 LastSegment::Damaged(accepted.differs(&path), walked)

@@ -110,8 +110,10 @@ fn a_crash_at_any_call_of_a_seal_or_drop_with_the_ballast_leaves_nothing_half_do
 #[test]
 fn a_ballast_that_could_not_be_given_up_is_whole_again_by_itself() {
     let world = full_world();
-    world.disk.inject(Fault::next(Effect::Fail(ErrorNumber::IO)).kind(CallKind::Truncate).on("ballast"));
-    assert!(world.keeper().seal_ready()[0].is_err());
+    let failing = Fault::next(Effect::Fail(ErrorNumber::IO)).kind(CallKind::Truncate).on("ballast").forever();
+    world.disk.inject(failing);
+    assert!(world.keeper().seal_ready().iter().all(Result::is_err));
+    world.disk.heal();
     world.disk.set_capacity(None);
     world.keeper().take_ballast_again().unwrap();
     assert_eq!(world.keeper().ballast_bytes(), BALLAST_BYTES);

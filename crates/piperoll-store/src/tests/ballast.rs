@@ -56,6 +56,20 @@ fn a_full_disk_sweeps_with_the_ballast_and_takes_it_again() {
 }
 
 #[test]
+fn appends_get_none_of_the_room_that_was_lent() {
+    let world = full_world();
+    assert!(world.keeper().seal_ready().iter().all(Result::is_ok));
+    world.disk.set_capacity(Some(world.disk.used() + 16 * 1024));
+    world.keeper().take_ballast_again().unwrap();
+    assert!(world.keeper().ballast_bytes() < BALLAST_BYTES, "there is not room enough for it");
+    let used = world.disk.used();
+    // They have what was reserved for them before.
+    let refused = (0..100).find_map(|_| world.append(request(&["late"; 40], 0, 0)).err());
+    assert!(matches!(refused, Some(AppendError::NoSpace { .. })), "{refused:?}");
+    assert_eq!(world.disk.used(), used);
+}
+
+#[test]
 fn without_a_ballast_a_segment_stays_full_and_readable_until_there_is_room() {
     let world = World::new();
     world.fill_segments(1);

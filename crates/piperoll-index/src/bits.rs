@@ -58,6 +58,13 @@ impl Bits {
         own.iter().zip(bytes).map(|(own, byte)| u64::from((own & byte).count_ones())).sum()
     }
 
+    /// The highest ordinal of the set that `bytes` are.
+    pub(crate) fn highest(bytes: &[u8]) -> Option<u32> {
+        let at = bytes.iter().rposition(|&byte| byte != 0)?;
+        let bit = bytes.get(at)?.checked_ilog2()?;
+        Some(8 * u32::try_from(at).ok()? + bit)
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

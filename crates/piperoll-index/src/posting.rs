@@ -70,30 +70,44 @@ pub(crate) struct Posting<'a> {
     containers: usize,
 }
 
+fn ordinal(base: u32, low: [u8; 2]) -> u32 {
+    base + u32::from(u16::from_le_bytes(low))
+}
+
+fn ascend(values: &[[u8; 2]]) -> bool {
+    values.is_sorted_by(|one, next| u16::from_le_bytes(*one) < u16::from_le_bytes(*next))
+}
+
 enum Container<'a> {
     Array(&'a [[u8; 2]]),
     Bitset(&'a [u8]),
 }
 
 impl<'a> Posting<'a> {
-    /// Checks the shape: cookie, ascending keys, offsets, and that the containers fill the bytes.
-    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    /// Checks the shape: cookie, ascending keys, offsets, that the containers fill the bytes, and that none can
+    /// have more ordinals than there are below `end`, nor its last one beyond.
+    pub(crate) fn parse(bytes: &'a [u8], end: u32) -> Option<Self> {
         let containers = usize::try_from(u32_at(bytes, 4)?).ok()?;
         if u32_at(bytes, 0)? != COOKIE || containers > CONTAINERS_MAX {
             return None;
         }
         let posting = Self { bytes, containers };
-        let mut end = HEADER_BYTES + DESCRIPTION_BYTES * containers;
+        let mut at = HEADER_BYTES + DESCRIPTION_BYTES * containers;
         let mut key_min = 0_u32;
         for index in 0..containers {
             let (key, cardinality, offset) = posting.describe(index)?;
-            if key < key_min || offset != end {
+            let room = end.checked_sub(key << 16)? as usize;
+            if key < key_min || offset != at || cardinality > room {
                 return None;
             }
             key_min = key + 1;
-            end += container_bytes(cardinality);
+            at += container_bytes(cardinality);
         }
-        (end == bytes.len()).then_some(posting)
+        let last_fits = posting.containers().last().is_none_or(|(base, container)| match container {
+            Container::Array(values) => values.last().is_none_or(|value| ordinal(base, *value) < end),
+            Container::Bitset(bytes) => Bits::highest(bytes).is_none_or(|highest| base + highest < end),
+        });
+        (at == bytes.len() && last_fits).then_some(posting)
     }
 
     /// Key, cardinality and offset of a container.
@@ -126,30 +140,31 @@ impl<'a> Posting<'a> {
             .sum()
     }
 
-    /// How many of its ordinals are in `bits`.
-    pub(crate) fn count_in(&self, bits: &Bits) -> u64 {
-        let common = |(base, container)| match container {
-            Container::Array(values) => values
-                .iter()
-                .map(|value| u64::from(bits.has(base + u32::from(u16::from_le_bytes(*value)))))
-                .sum(),
-            Container::Bitset(bytes) => bits.common(base, bytes),
-        };
-        self.containers().map(common).sum()
+    /// How many of its ordinals are in `bits`; `None` where they do not ascend.
+    pub(crate) fn count_in(&self, bits: &Bits) -> Option<u64> {
+        let mut count = 0;
+        for (base, container) in self.containers() {
+            count += match container {
+                Container::Array(values) if !ascend(values) => return None,
+                Container::Array(values) => {
+                    values.iter().map(|value| u64::from(bits.has(ordinal(base, *value)))).sum()
+                }
+                Container::Bitset(bytes) => bits.common(base, bytes),
+            };
+        }
+        Some(count)
     }
 
-    /// Adds its ordinals to `bits`.
-    pub(crate) fn add_to(&self, bits: &mut Bits) {
+    /// Adds its ordinals to `bits`; `None` where they do not ascend.
+    pub(crate) fn add_to(&self, bits: &mut Bits) -> Option<()> {
         for (base, container) in self.containers() {
             match container {
-                Container::Array(values) => {
-                    for value in values {
-                        bits.set(base + u32::from(u16::from_le_bytes(*value)));
-                    }
-                }
+                Container::Array(values) if !ascend(values) => return None,
+                Container::Array(values) => values.iter().for_each(|value| bits.set(ordinal(base, *value))),
                 Container::Bitset(bytes) => bits.add_bytes(base, bytes),
             }
         }
+        Some(())
     }
 
     /// The set in memory; `None` where values do not ascend or a cardinality is wrong.

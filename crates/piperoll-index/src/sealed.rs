@@ -270,7 +270,12 @@ impl Terms for SealedIndex<'_> {
 
     fn with_time(&self, range: RangeInclusive<i64>) -> Result<RoaringBitmap, IndexError> {
         let end = self.summary.end;
-        let timed = RoaringBitmap::from_lsb0_bytes(0, self.private(Private::Timed, 0, bytes_of(end))?);
+        let timed = self.private(Private::Timed, 0, bytes_of(end))?;
+        if Bits::highest(timed).is_some_and(|highest| highest >= end) {
+            let start = self.private.start(Private::Timed);
+            return Err(IndexError::damaged(start, "a bit for each event, and zeros after them"));
+        }
+        let timed = RoaringBitmap::from_lsb0_bytes(0, timed);
         let (earliest, latest) = self.summary.time.unwrap_or_default();
         if range.contains(&earliest.0) && range.contains(&latest.0) {
             return Ok(timed);
@@ -289,6 +294,6 @@ impl Terms for SealedIndex<'_> {
         let Some(section) = self.section(field)? else { return Ok(()) };
         let all = among.len() == u64::from(self.summary.end);
         let bits = (!all).then(|| Bits::from_bitmap(among, self.summary.end));
-        section.count(&self.blocks, bits.as_ref(), each)
+        section.count(&self.blocks, bits.as_ref(), self.summary.end, each)
     }
 }

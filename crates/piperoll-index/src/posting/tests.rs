@@ -22,14 +22,15 @@ fn library(ordinals: &[u32]) -> Vec<u8> {
 fn check(ordinals: &[u32]) {
     let bytes = written(ordinals);
     assert_eq!(bytes, library(ordinals), "{} ordinals", ordinals.len());
-    let posting = Posting::parse(&bytes).unwrap();
+    let end = ordinals.last().map_or(0, |last| last + 1);
+    let posting = Posting::parse(&bytes, end).unwrap();
     assert_eq!(posting.cardinality(), ordinals.len() as u64);
     assert!(posting.to_bitmap().unwrap().iter().eq(ordinals.iter().copied()));
-    let end = ordinals.last().map_or(0, |last| last + 1);
     let mut bits = Bits::new(end);
-    posting.add_to(&mut bits);
+    assert!(posting.add_to(&mut bits).is_some());
     assert!(bits.to_bitmap().iter().eq(ordinals.iter().copied()));
-    assert_eq!(posting.count_in(&bits), ordinals.len() as u64);
+    assert_eq!(posting.count_in(&bits), Some(ordinals.len() as u64));
+    assert!(end == 0 || Posting::parse(&bytes, end - 1).is_none(), "an ordinal that no event has");
 }
 
 #[test]
@@ -56,6 +57,23 @@ fn a_posting_list_is_these_bytes() {
     assert_eq!(crate::tests::hex(&written(&[1, 65_535, 65_536])), expected);
 }
 
+/// Found by the fuzz target `index`: a bit or a value beyond the last event was answered, or left out in silence.
+#[test]
+fn ordinals_that_no_event_has_are_refused() {
+    let parse = |ordinals: &[u32], end| Posting::parse(&written(ordinals), end).is_some();
+    assert!(parse(&[4], 5) && !parse(&[4], 4), "in the last byte, but not an event");
+    assert!(parse(&[70_000], 70_001) && !parse(&[70_000], 70_000), "in the second container");
+    assert!(!parse(&[70_000], 65_536), "a container that has no events");
+    let many: Vec<u32> = (0..5_000).collect();
+    assert!(parse(&many, 5_000) && !parse(&many, 4_999), "in a bitset");
+    let mut twice = written(&[1, 2, 3]);
+    let last = twice.len() - 4;
+    twice[last] = 1;
+    let posting = Posting::parse(&twice, 4).unwrap();
+    assert!(posting.add_to(&mut Bits::new(4)).is_none() && posting.count_in(&Bits::new(4)).is_none());
+    assert!(posting.to_bitmap().is_none(), "1, 1, 3 do not ascend");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(crate::tests::cases(64)))]
 
@@ -76,10 +94,16 @@ proptest! {
         bytes[place] = with;
         let end = cut.index(bytes.len() + 1);
         for bytes in [&bytes[..], &bytes[..end]] {
-            if let Some(posting) = Posting::parse(bytes) {
-                posting.add_to(&mut Bits::new(1 << 10));
-                posting.count_in(&Bits::new(1 << 10));
-                posting.to_bitmap();
+            let events = 1 << 10;
+            if let Some(posting) = Posting::parse(bytes, events) {
+                let mut bits = Bits::new(events);
+                let added = posting.add_to(&mut bits);
+                prop_assert!(posting.cardinality() <= u64::from(events));
+                prop_assert_eq!(posting.count_in(&bits).is_some(), added.is_some());
+                prop_assert!(bits.to_bitmap().max().is_none_or(|last| last < events));
+                if let Some(set) = posting.to_bitmap() {
+                    prop_assert!(set.max().is_none_or(|last| last < events));
+                }
             }
         }
     }
@@ -96,7 +120,7 @@ fn files_of_other_implementations_are_written_again_byte_for_byte() {
         for entry in std::fs::read_dir(corpus.join(directory)).unwrap() {
             let path = entry.unwrap().path();
             let bytes = std::fs::read(&path).unwrap();
-            match Posting::parse(&bytes).and_then(Posting::to_bitmap) {
+            match Posting::parse(&bytes, u32::MAX).and_then(Posting::to_bitmap) {
                 Some(bitmap) => {
                     assert_eq!(written(&bitmap.iter().collect::<Vec<_>>()), bytes, "{}", path.display());
                     same += 1;

@@ -64,11 +64,13 @@ impl BitmapSection {
         &self,
         blocks: &Blocks<'_>,
         among: Option<&Bits>,
+        end: u32,
         each: &mut dyn FnMut(&[u8], u64),
     ) -> Result<(), IndexError> {
         for index in 0..self.count {
-            let posting = self.posting(blocks, index)?;
-            let count = among.map_or_else(|| posting.cardinality(), |bits| posting.count_in(bits));
+            let posting = self.posting(blocks, index, end)?;
+            let count = among.map_or_else(|| Some(posting.cardinality()), |bits| posting.count_in(bits));
+            let count = count.ok_or_else(|| self.damaged())?;
             if count > 0 {
                 each(self.term(blocks, index)?, count);
             }
@@ -85,15 +87,17 @@ impl BitmapSection {
         let mut indices = indices.into_iter();
         let Some(first) = indices.next() else { return Ok(RoaringBitmap::new()) };
         let Some(second) = indices.next() else {
-            let set = self.posting(blocks, first)?.to_bitmap();
-            let set = set.filter(|set| set.max().is_none_or(|last| last < end));
-            return set.ok_or_else(|| IndexError::damaged(self.postings, "ascending ordinals of events"));
+            return self.posting(blocks, first, end)?.to_bitmap().ok_or_else(|| self.damaged());
         };
         let mut bits = Bits::new(end);
         for index in [first, second].into_iter().chain(indices) {
-            self.posting(blocks, index)?.add_to(&mut bits);
+            self.posting(blocks, index, end)?.add_to(&mut bits).ok_or_else(|| self.damaged())?;
         }
         Ok(bits.to_bitmap())
+    }
+
+    fn damaged(&self) -> IndexError {
+        IndexError::damaged(self.postings, "portable Roaring bitmaps without runs, of the segment's events")
     }
 
     /// The first index whose term is not `before`.
@@ -114,10 +118,9 @@ impl BitmapSection {
         self.delimited(blocks, self.term_ends, self.terms, index)
     }
 
-    fn posting<'a>(&self, blocks: &Blocks<'a>, index: usize) -> Result<Posting<'a>, IndexError> {
+    fn posting<'a>(&self, blocks: &Blocks<'a>, index: usize, end: u32) -> Result<Posting<'a>, IndexError> {
         let bytes = self.delimited(blocks, self.posting_ends, self.postings, index)?;
-        Posting::parse(bytes)
-            .ok_or_else(|| IndexError::damaged(self.postings, "portable Roaring bitmaps without runs"))
+        Posting::parse(bytes, end).ok_or_else(|| self.damaged())
     }
 
     /// The part with this index among parts that end where the list of `ends` says.

@@ -5,6 +5,8 @@
 //! right that is missing says so and is skipped.
 
 #[cfg(test)]
+mod calls;
+#[cfg(test)]
 mod check;
 #[cfg(test)]
 #[path = "../support/daemon.rs"]
@@ -18,6 +20,11 @@ mod http;
 mod kill;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+#[path = "../support/past.rs"]
+mod past;
+#[cfg(test)]
+mod points;
 #[cfg(test)]
 mod power;
 #[cfg(test)]

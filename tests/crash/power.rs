@@ -6,7 +6,7 @@ use crate::kill::CONFIG;
 use crate::senders::{Promises, start_senders};
 use crate::volume::Volume;
 use piperoll_client::{Client, ClientOptions};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use std::sync::Arc;
 
 /// Enough for a journal and some hundred thousand events; XFS takes no less. The image is sparse.
@@ -29,7 +29,7 @@ fn volume(kind: &str) -> Result<Volume, String> {
 /// The machine stops, and comes back; or what the daemon said when it did not.
 fn cut(daemon: &mut Daemon, volume: &Volume) -> Result<(), String> {
     // Nothing more is said from here on.
-    kill_process(Pid::from_raw(i32::try_from(daemon.pid()).unwrap()).unwrap(), Signal::STOP).unwrap();
+    daemon.signal(Signal::STOP);
     volume.cut_power().unwrap();
     daemon.kill();
     volume.mount_again();

@@ -47,7 +47,7 @@ impl Promises {
     }
 
     /// Remembers an acknowledgement; a second one of the same batch must be the first one again.
-    fn keep(&self, producer: u64, sequence: u64, ranges: Vec<AddressRange>) {
+    pub(crate) fn keep(&self, producer: u64, sequence: u64, ranges: Vec<AddressRange>) {
         let mut batches = self.batches.lock().unwrap();
         if let Some(first) = batches.get(&(producer, sequence)) {
             assert_eq!(*first, ranges, "a retry of {producer}#{sequence} got other addresses");

@@ -3,62 +3,24 @@
 use crate::daemon::{Daemon, command};
 use crate::http;
 use crate::input::CLASSES;
+use crate::past::{engine, store};
 use crate::program::{client_command, run, run_with};
-use bytes::Bytes;
-use piperoll_format::names::Name;
-use piperoll_format::request::check_batch;
-use piperoll_format::units::UnixNanos;
 use piperoll_proto::v1::{AppendRequest, Event};
-use piperoll_store::os::OsDisk;
-use piperoll_store::{Batch, Classes, Clock, Entropy, Moment, Options, Sender, kernel_clock, open};
-use prost::Message as _;
+use piperoll_store::kernel_clock;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, mpsc};
 use tempfile::tempdir;
 
 /// 2020-01-01T00:00:00Z.
 const LONG_AGO_NS: i64 = 1_577_836_800_000_000_000;
 
-/// A machine of long ago.
-struct LongAgo;
-
-impl Clock for LongAgo {
-    fn now(&self) -> Moment {
-        Moment { wall: UnixNanos(LONG_AGO_NS), monotonic_ns: 0 }
-    }
-
-    fn is_synchronised(&self) -> bool {
-        true
-    }
-}
-
-impl Entropy for LongAgo {
-    fn fill(&self, into: &mut [u8]) {
-        getrandom::fill(into).unwrap();
-    }
-}
-
 /// A data directory whose last entry is of long ago.
 fn old_directory(data: &Path) {
-    std::fs::create_dir(data).unwrap();
-    let disk = OsDisk::open(data).unwrap();
-    let opened = open(disk, Options::default(), Arc::new(LongAgo), Arc::new(LongAgo)).unwrap();
+    let engine = engine(data, LONG_AGO_NS);
     let event = Event { actor: Some("alice".into()), action: Some("old.event".into()), ..Event::default() };
-    let message = AppendRequest { events: vec![event], ..AppendRequest::default() }.encode_to_vec();
-    let name = |text| Name::from_outside(text).unwrap();
-    let batch = Batch {
-        tenant: name("default"),
-        sender: Arc::new(Sender::new("anonymous", 0, "", "grpc").unwrap()),
-        request: check_batch(Bytes::from(message), &mut |_, _| ()).unwrap(),
-        classes: Classes::One(name("standard")),
-    };
-    let (sent, outcome) = mpsc::channel();
-    opened.appender.submit(batch, Box::new(move |result| sent.send(result).unwrap()));
-    opened.keeper.commit_all();
-    outcome.recv().unwrap().unwrap();
-    opened.keeper.round().unwrap();
+    store(&engine, "standard", &AppendRequest { events: vec![event], ..AppendRequest::default() });
+    engine.keeper.round().unwrap();
 }
 
 fn old_daemon(folder: &Path) -> Option<Daemon> {

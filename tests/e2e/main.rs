@@ -21,6 +21,9 @@ mod input;
 #[cfg(test)]
 mod inspect;
 #[cfg(test)]
+#[path = "../support/past.rs"]
+mod past;
+#[cfg(test)]
 #[path = "../support/program.rs"]
 mod program;
 #[cfg(test)]

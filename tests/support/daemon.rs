@@ -49,12 +49,6 @@ fn command_of(program: &str, folder: &Path) -> Command {
     command
 }
 
-/// Sends a signal to a child.
-pub(crate) fn signal(child: &Child, signal: Signal) {
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    kill_process(pid, signal).unwrap();
-}
-
 #[derive(Deserialize)]
 struct Ready {
     grpc: String,
@@ -126,12 +120,16 @@ impl Daemon {
 
     /// Kills it with SIGKILL.
     pub(crate) fn kill(&mut self) {
-        match kill_process(self.process(), Signal::KILL) {
-            // It has ended already.
-            Ok(()) | Err(Errno::SRCH) => {}
-            Err(error) => panic!("the daemon cannot be killed: {error}"),
-        }
+        self.signal(Signal::KILL);
         self.child.wait().unwrap();
+    }
+
+    /// Sends it a signal; it may have ended already.
+    pub(crate) fn signal(&self, signal: Signal) {
+        match kill_process(self.process(), signal) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => panic!("the daemon gets no signal: {error}"),
+        }
     }
 
     /// Starts it again on the same ports after its end, by itself; or what it said when it ended at once.
@@ -155,15 +153,14 @@ impl Daemon {
     /// Asks it to end with SIGTERM; how it ended, and after which time.
     pub(crate) fn terminate(&mut self) -> (ExitStatus, Duration) {
         let begun = Instant::now();
-        signal(&self.child, Signal::TERM);
+        self.signal(Signal::TERM);
         (self.ended(), begun.elapsed())
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to kill.
-        kill_process(self.process(), Signal::KILL).ok();
+        self.signal(Signal::KILL);
         self.child.kill().ok();
         self.child.wait().ok();
         if thread::panicking() {

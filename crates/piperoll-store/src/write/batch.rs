@@ -170,7 +170,7 @@ pub enum AppendError {
     },
     /// Too old to tell whether it was stored.
     #[error(
-        "request {sequence} of producer {producer} is below its last one, {last}, and too old to tell whether \
+        "request {sequence} of producer {producer} is not above its last one, {last}, and too old to tell whether \
          it was stored; a retry is recognised for 24 hours"
     )]
     OutOfRange {

@@ -1,11 +1,12 @@
 //! What a machine finds after its power came back: of everything that was not synced, any part.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::directory::{Directory, NodeId, apply};
 use super::file::{File, Stamped};
 use super::random::Random;
 use super::{Node, State};
+use std::sync::Arc;
 
 /// Undecided changes up to which every combination can be listed.
 const ALL_COMBINATIONS_MAX: usize = 20;
@@ -114,8 +115,8 @@ fn possible(state: &State) -> BTreeSet<NodeId> {
 pub(super) fn survivors(state: &State, crash: Crash) -> State {
     let undecided = undecided(state);
     let decisions = crash.decide(undecided.len());
-    let lives: BTreeMap<u64, bool> = undecided.into_iter().zip(decisions).collect();
-    let lives = |stamp: u64| lives.get(&stamp).copied().unwrap_or(false);
+    let at = |stamp: u64| undecided.binary_search(&stamp).ok();
+    let lives = |stamp: u64| at(stamp).and_then(|at| decisions.get(at).copied()).unwrap_or(false);
     let nodes = state.nodes.iter().map(|node| match node {
         Node::File(file) => Node::File(surviving_file(file, lives)),
         Node::Directory(directory) => Node::Directory(surviving_names(directory, lives)),
@@ -128,7 +129,7 @@ fn surviving_file(file: &File, lives: impl Fn(u64) -> bool) -> File {
     let kept = |stamped: &&Stamped<_>| lives(stamped.stamp);
     // What was refused is older than what waits, or of other sectors.
     stored.apply(file.refused.iter().chain(&file.unsynced).filter(kept).map(|stamped| &stamped.change));
-    File::new(file.path.clone(), stored)
+    File::new(Arc::clone(&file.path), stored)
 }
 
 fn surviving_names(directory: &Directory, lives: impl Fn(u64) -> bool) -> Directory {
@@ -137,4 +138,34 @@ fn surviving_names(directory: &Directory, lives: impl Fn(u64) -> bool) -> Direct
         apply(&mut names, &stamped.change);
     }
     Directory { seen: names.clone(), stored: names, unsynced: Vec::new() }
+}
+
+/// Names, modes and contents of everything that has a name, in the order of names.
+pub(super) fn fingerprint(state: &State) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    let mut waiting = vec![super::ROOT];
+    while let Some(id) = waiting.pop() {
+        match state.nodes.get(id) {
+            Some(Node::File(file)) if file.unsynced.is_empty() && file.refused.is_empty() => {
+                hasher.update(&[1, u8::from(file.protected)]).update(&file.stored.hash());
+            }
+            Some(Node::File(file)) => {
+                let mut bytes = vec![0; usize::try_from(file.length).unwrap_or(usize::MAX)];
+                file.read(&mut bytes, 0);
+                hasher.update(&[1, u8::from(file.protected)]).update(blake3::hash(&bytes).as_bytes());
+            }
+            Some(Node::Directory(directory)) => {
+                hasher.update(&[2]).update(&(directory.seen.len() as u64).to_le_bytes());
+                for (name, &id) in &directory.seen {
+                    let name = name.as_encoded_bytes();
+                    hasher.update(&(name.len() as u64).to_le_bytes()).update(name);
+                    waiting.push(id);
+                }
+            }
+            None => {}
+        }
+    }
+    let mut short = [0; 16];
+    hasher.finalize_xof().fill(&mut short);
+    short
 }

@@ -3,12 +3,15 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{Error, ErrorKind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
-/// Calls that are kept for the report of a failure.
+/// Calls that are kept for the report of a failure, unless a test wants all.
 const LAST_CALLS_MAX: usize = 64;
+/// Kinds of calls.
+const KINDS: usize = 16;
 
 /// One method of [`crate::disk::Disk`] or [`crate::disk::DiskFile`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,12 +46,13 @@ pub enum Effect {
     Lie,
     /// A write puts down so many bytes, and then fails.
     ShortWrite(u64, Errno),
-    /// A read gives one bit the other way round; the number is taken modulo the bits read.
+    /// A read or map gives one bit the other way round; the number is taken modulo the bits.
     FlipBit(u64),
-    /// A read gives what the device has, not what was written since.
-    Stale,
-    /// A read gives the bytes one sector further on.
-    Misdirected,
+    /// A read or map gives of one sector, by its number modulo those touched, what the device had before it was
+    /// last written: where that write is not synced, what the device has.
+    Stale(u64),
+    /// A read or map gives in place of one sector, by its number modulo those touched, the one behind it.
+    Misdirected(u64),
 }
 
 /// A plan for calls to go wrong.
@@ -113,7 +117,7 @@ impl Fault {
 struct Call {
     number: u64,
     kind: CallKind,
-    at: PathBuf,
+    at: Arc<Path>,
     numbers: [u64; 2],
     failed: Option<ErrorKind>,
 }
@@ -132,6 +136,8 @@ pub(super) struct Calls {
     pub(super) made: u64,
     pub(super) stop_at: Option<u64>,
     pub(super) faults: Vec<Fault>,
+    pub(super) keeps_all: bool,
+    of_kind: [u64; KINDS],
     last: VecDeque<Call>,
 }
 
@@ -140,16 +146,17 @@ impl Calls {
     pub(super) fn begin(
         &mut self,
         kind: CallKind,
-        at: &Path,
+        at: &Arc<Path>,
         numbers: [u64; 2],
     ) -> Result<Option<Effect>, Error> {
         if self.stop_at.is_some_and(|stop| self.made >= stop) {
             return Err(Error::other("the simulated machine has stopped"));
         }
-        if self.last.len() == LAST_CALLS_MAX {
+        if self.last.len() >= LAST_CALLS_MAX && !self.keeps_all {
             self.last.pop_front();
         }
-        self.last.push_back(Call { number: self.made, kind, at: at.to_owned(), numbers, failed: None });
+        self.last.push_back(Call { number: self.made, kind, at: Arc::clone(at), numbers, failed: None });
+        self.of_kind.get_mut(kind as usize).into_iter().for_each(|count| *count = count.saturating_add(1));
         self.made = self.made.saturating_add(1);
         let hit = self.faults.iter_mut().find_map(|fault| fault.hits(kind, at).then_some(fault.effect));
         self.faults.retain(|fault| fault.times > 0);
@@ -161,6 +168,11 @@ impl Calls {
         if let Some(call) = self.last.back_mut() {
             call.failed = failed.map(Error::kind);
         }
+    }
+
+    /// Calls of this kind that were made.
+    pub(super) fn of_kind(&self, kind: CallKind) -> u64 {
+        self.of_kind.get(kind as usize).copied().unwrap_or(0)
     }
 
     /// The last calls, one a line.

@@ -1,10 +1,11 @@
 //! A simulated file: what the device has, what the page cache shows, and what lies between.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Result;
-use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::path::Path;
+use std::sync::{Arc, OnceLock, Weak};
 
+use super::faults::Effect;
 use super::random::Random;
 use crate::mapping::{Frontier, Mapping, SharedBytes};
 
@@ -29,21 +30,52 @@ pub(super) struct Stamped<T> {
     pub(super) change: T,
 }
 
-/// What a device has of a file.
+/// Bytes, and their hash once somebody asked for it.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub(super) bytes: Vec<u8>,
+    hash: OnceLock<[u8; 32]>,
+}
+
+impl Clone for Content {
+    fn clone(&self) -> Self {
+        Self { bytes: self.bytes.clone(), hash: OnceLock::new() }
+    }
+}
+
+/// What a device has of a file. Disks that came out of a crash share what they have in common.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stored {
-    pub(super) bytes: Arc<Vec<u8>>,
+    content: Arc<Content>,
     pub(super) protected: bool,
+    /// What sectors had before they were last written.
+    before: Arc<BTreeMap<u64, Box<[u8; SECTOR]>>>,
 }
 
 impl Stored {
+    /// Bytes that were always there.
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self { content: Arc::new(Content { bytes, hash: OnceLock::new() }), ..Self::default() }
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.content.bytes
+    }
+
+    /// BLAKE3 of the bytes.
+    pub(super) fn hash(&self) -> [u8; 32] {
+        *self.content.hash.get_or_init(|| *blake3::hash(&self.content.bytes).as_bytes())
+    }
+
     /// Puts down `changes`, in their order.
     pub(super) fn apply<'a>(&mut self, changes: impl Iterator<Item = &'a Change>) {
         let mut changes = changes.peekable();
         if changes.peek().is_none() {
             return;
         }
-        let bytes = Arc::make_mut(&mut self.bytes);
+        let content = Arc::make_mut(&mut self.content);
+        content.hash = OnceLock::new();
+        let bytes = &mut content.bytes;
         // Sectors may be written above a length that comes later, or was lost.
         let mut length = bytes.len();
         for change in changes {
@@ -52,7 +84,11 @@ impl Stored {
                     let start = usize::try_from(*index).unwrap_or(usize::MAX).saturating_mul(SECTOR);
                     let end = start.saturating_add(SECTOR);
                     bytes.resize(bytes.len().max(end), 0);
-                    bytes.get_mut(start..end).into_iter().for_each(|to| to.copy_from_slice(&**sector));
+                    let Some(to) = bytes.get_mut(start..end) else { continue };
+                    let mut old = Box::new([0; SECTOR]);
+                    old.copy_from_slice(to);
+                    Arc::make_mut(&mut self.before).insert(*index, old);
+                    to.copy_from_slice(&**sector);
                 }
                 Change::Length(new) => {
                     let new = usize::try_from(*new).unwrap_or(usize::MAX);
@@ -80,7 +116,7 @@ struct Cache {
 #[derive(Debug)]
 pub(super) struct File {
     /// The name it has or had last.
-    pub(super) path: PathBuf,
+    pub(super) path: Arc<Path>,
     pub(super) stored: Stored,
     /// In the order in which they were made; a crash keeps any of them.
     pub(super) unsynced: Vec<Stamped<Change>>,
@@ -96,10 +132,10 @@ pub(super) struct File {
 }
 
 impl File {
-    pub(super) fn new(path: PathBuf, stored: Stored) -> Self {
+    pub(super) fn new(path: Arc<Path>, stored: Stored) -> Self {
         Self {
             path,
-            length: stored.bytes.len() as u64,
+            length: stored.bytes().len() as u64,
             protected: stored.protected,
             stored,
             unsynced: Vec::new(),
@@ -143,7 +179,7 @@ impl File {
             return true;
         }
         let start = usize::try_from(index).unwrap_or(usize::MAX).saturating_mul(SECTOR);
-        let stored = self.stored.bytes.get(start..).unwrap_or_default();
+        let stored = self.stored.bytes().get(start..).unwrap_or_default();
         content.iter().enumerate().any(|(at, &byte)| stored.get(at).copied().unwrap_or(0) != byte)
     }
 
@@ -164,9 +200,47 @@ impl File {
     /// Reads from the device; what it has not is zero.
     pub(super) fn read_stored(&self, into: &mut [u8], offset: u64) {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        let stored = self.stored.bytes.get(offset..).unwrap_or_default();
+        let stored = self.stored.bytes().get(offset..).unwrap_or_default();
         into.fill(0);
         into.iter_mut().zip(stored).for_each(|(to, &from)| *to = from);
+    }
+
+    /// Makes `found`, which was read at `offset`, what a device or cable that errs gives instead.
+    pub(super) fn read_wrongly(&self, found: &mut [u8], offset: u64, effect: Option<Effect>) {
+        let sector = SECTOR as u64;
+        let last = offset.saturating_add((found.len() as u64).saturating_sub(1)) / sector;
+        let touched = last.saturating_sub(offset / sector).saturating_add(1);
+        let (index, content) = match effect {
+            Some(Effect::FlipBit(bit)) => return flip(found, bit),
+            Some(Effect::Stale(number)) => {
+                let index = offset / sector + number % touched;
+                (index, self.stale(index))
+            }
+            Some(Effect::Misdirected(number)) => {
+                let index = offset / sector + number % touched;
+                let mut content = Box::new([0; SECTOR]);
+                self.read_stored(&mut *content, index.saturating_add(1).saturating_mul(sector));
+                (index, content)
+            }
+            _ => return,
+        };
+        let begin = index.saturating_mul(sector);
+        for (at, byte) in (begin..).zip(content.iter()) {
+            let place = at.checked_sub(offset).and_then(|place| usize::try_from(place).ok());
+            place.and_then(|place| found.get_mut(place)).into_iter().for_each(|to| *to = *byte);
+        }
+    }
+
+    /// What the device has, or had, of a sector before it was last written.
+    fn stale(&self, index: u64) -> Box<[u8; SECTOR]> {
+        let waits =
+            self.unsynced.iter().chain(&self.refused).any(|change| sector_of(&change.change) == Some(index));
+        if let Some(before) = self.stored.before.get(&index).filter(|_| !waits) {
+            return before.clone();
+        }
+        let mut content = Box::new([0; SECTOR]);
+        self.read_stored(&mut *content, index.saturating_mul(SECTOR as u64));
+        content
     }
 
     /// Sets the length; what lies above is zero from then on.
@@ -255,7 +329,7 @@ impl File {
         shown.apply(self.unsynced.iter().map(|stamped| &stamped.change));
         // Maps that are alive keep what they showed.
         self.frontier = Frontier::new();
-        let bytes = SharedBytes::new(&shown.bytes, 0, &self.frontier);
+        let bytes = SharedBytes::new(shown.bytes(), 0, &self.frontier);
         self.cache = Some(Cache { bytes, older: Vec::new() });
     }
 
@@ -264,6 +338,26 @@ impl File {
         let Some(cache) = &self.cache else { return Err(std::io::ErrorKind::InvalidInput.into()) };
         Mapping::of_shared(&cache.bytes, length, self.length)
     }
+
+    /// A map of pages that came wrong from the device, and stay so; what is written later shows through it.
+    pub(super) fn map_wrongly(&mut self, length: u64, effect: Option<Effect>) -> Result<Mapping> {
+        self.reserve(self.length.max(1));
+        let mut shown = vec![0; usize::try_from(self.length).unwrap_or(usize::MAX)];
+        self.read(&mut shown, 0);
+        self.read_wrongly(&mut shown, 0, effect);
+        let bytes = SharedBytes::new(&shown, 0, &self.frontier);
+        let Some(cache) = &mut self.cache else { return Err(std::io::ErrorKind::InvalidInput.into()) };
+        cache.older.push(Arc::downgrade(&bytes));
+        Mapping::of_shared(&bytes, length, self.length)
+    }
+}
+
+/// Turns one bit of `bytes`, the number taken modulo their bits.
+fn flip(bytes: &mut [u8], bit: u64) {
+    let bits = (bytes.len() as u64).saturating_mul(8);
+    let Some(bit) = bit.checked_rem(bits) else { return };
+    let index = usize::try_from(bit / 8).unwrap_or(usize::MAX);
+    bytes.get_mut(index).into_iter().for_each(|byte| *byte ^= 1 << (bit % 8));
 }
 
 fn sector_of(change: &Change) -> Option<u64> {

@@ -21,7 +21,7 @@ mod tests;
 
 use std::ffi::OsStr;
 use std::io::{Error, ErrorKind, IoSlice, Result};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -101,6 +101,27 @@ impl SimDisk {
         self.0.lock().calls.made
     }
 
+    /// Calls of one kind made so far.
+    pub fn calls_of(&self, kind: CallKind) -> u64 {
+        self.0.lock().calls.of_kind(kind)
+    }
+
+    /// Faults that are planned and have not gone off yet.
+    pub fn faults_left(&self) -> usize {
+        self.0.lock().calls.faults.len()
+    }
+
+    /// From now on [`Self::last_calls`] has all calls, not the last few.
+    pub fn keep_all_calls(&self) {
+        self.0.lock().calls.keeps_all = true;
+    }
+
+    /// What a start would find on this disk, in a few bytes: names, modes and contents. Two disks with the same
+    /// fingerprint are the same.
+    pub fn fingerprint(&self) -> [u8; 16] {
+        crash::fingerprint(&self.0.lock())
+    }
+
     /// Before the call of this number the machine stops: it and every later one fails without a trace.
     pub fn stop_at(&self, call: u64) {
         self.0.lock().calls.stop_at = Some(call);
@@ -157,8 +178,8 @@ impl SimDisk {
         change(&mut bytes);
         let mut state = self.0.lock();
         let (parent, name) = parent_and_name(at)?;
-        let stored = Stored { bytes: Arc::new(bytes), protected: false };
-        let id = state.add(Node::File(File::new(at.to_owned(), stored)));
+        let stored = Stored::of(bytes);
+        let id = state.add(Node::File(File::new(Arc::from(at), stored)));
         let parent = state.find(&parent)?;
         let directory = state.directory(parent)?;
         directory.stored.insert(name.to_owned(), id);
@@ -179,7 +200,7 @@ impl SimDisk {
         act: impl FnOnce(&mut State, Option<Effect>) -> Result<T>,
     ) -> Result<T> {
         let mut state = self.0.lock();
-        state.call(kind, at, [0, 0], act)
+        state.call(kind, &Arc::from(at), [0, 0], act)
     }
 
     fn opened(&self, id: NodeId, writable: bool, locks: bool) -> SimFile {
@@ -191,7 +212,7 @@ impl State {
     fn call<T>(
         &mut self,
         kind: CallKind,
-        at: &Path,
+        at: &Arc<Path>,
         numbers: [u64; 2],
         act: impl FnOnce(&mut Self, Option<Effect>) -> Result<T>,
     ) -> Result<T> {
@@ -262,7 +283,7 @@ impl State {
     }
 
     fn new_file(&mut self, at: &Path) -> Result<NodeId> {
-        self.link(at, Node::File(File::new(at.to_owned(), Stored::default())))
+        self.link(at, Node::File(File::new(Arc::from(at), Stored::default())))
     }
 
     fn used(&self) -> u64 {
@@ -332,7 +353,7 @@ impl Disk for SimDisk {
                 return Err(Error::new(ErrorKind::InvalidInput, text));
             }
             let id = state.find(&names(from)?)?;
-            to.clone_into(&mut state.file(id)?.path);
+            state.file(id)?.path = Arc::from(to);
             let parent = state.find(&parent)?;
             state.change_names(parent, NameChange::Rename(name.to_owned(), to_name.to_owned(), id))
         })
@@ -398,7 +419,7 @@ impl SimFile {
         act: impl FnOnce(&mut State, Option<Effect>) -> Result<T>,
     ) -> Result<T> {
         let mut state = self.disk.0.lock();
-        let path: PathBuf = state.file(self.id)?.path.clone();
+        let path = Arc::clone(&state.file(self.id)?.path);
         state.call(kind, &path, numbers, act)
     }
 
@@ -441,14 +462,7 @@ impl DiskFile for SimFile {
             let file = state.file(self.id)?;
             let count = file.read(into, offset);
             let found = into.get_mut(..count).unwrap_or_default();
-            match effect {
-                Some(Effect::Stale) => file.read_stored(found, offset),
-                Some(Effect::Misdirected) => {
-                    file.read_stored(found, offset.saturating_add(file::SECTOR as u64));
-                }
-                Some(Effect::FlipBit(bit)) => flip(found, bit),
-                _ => {}
-            }
+            file.read_wrongly(found, offset, effect);
             Ok(count)
         })
     }
@@ -501,14 +515,9 @@ impl DiskFile for SimFile {
     }
 
     fn map(&self, length: u64) -> Result<Mapping> {
-        self.call(CallKind::Map, [0, length], |state, _| state.file(self.id)?.map(length))
+        self.call(CallKind::Map, [0, length], |state, effect| {
+            let file = state.file(self.id)?;
+            if effect.is_some() { file.map_wrongly(length, effect) } else { file.map(length) }
+        })
     }
-}
-
-/// Turns one bit of `bytes`, the number taken modulo their bits.
-fn flip(bytes: &mut [u8], bit: u64) {
-    let bits = (bytes.len() as u64).saturating_mul(8);
-    let Some(bit) = bit.checked_rem(bits) else { return };
-    let index = usize::try_from(bit / 8).unwrap_or(usize::MAX);
-    bytes.get_mut(index).into_iter().for_each(|byte| *byte ^= 1 << (bit % 8));
 }

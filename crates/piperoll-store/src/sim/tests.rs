@@ -218,12 +218,53 @@ fn reads_lie_as_planned() {
         let mut bytes = [0; 3];
         file.read_at(&mut bytes, 0).map(|_| bytes)
     };
-    assert_eq!(read(Effect::Stale).expect("read"), *b"111");
-    assert_eq!(read(Effect::Misdirected).expect("read"), *b"222");
+    assert_eq!(read(Effect::Stale(7)).expect("read"), *b"111");
+    assert_eq!(read(Effect::Misdirected(7)).expect("read"), *b"222");
     assert_eq!(read(Effect::FlipBit(8)).expect("read"), *b"ndw");
     assert_eq!(read(Effect::FlipBit(24)).expect("read"), *b"oew");
     assert_eq!(read(Effect::FlipBit(u64::MAX)).expect("read").len(), 3);
     assert!(read(Effect::Fail(Errno::IO)).is_err());
+    file.sync_data().expect("synced");
+    write(&file, b"newer", 0).expect("written");
+    file.sync_data().expect("synced");
+    assert_eq!(read(Effect::Stale(0)).expect("read"), *b"new");
+    drop(file);
+    let after = disk.crash(Crash::Nothing);
+    let file = after.open(path("a"), Open::Read).expect("opened");
+    after.inject(Fault::next(Effect::Stale(1)));
+    let mut bytes = [0; 514];
+    assert_eq!(file.read_at(&mut bytes, 0).expect("read"), 514);
+    assert_eq!((&bytes[..5], &bytes[512..]), (&b"newer"[..], &b"\0\0"[..]), "its only write is lost");
+}
+
+#[test]
+fn maps_lie_as_planned() {
+    let (disk, file) = with_file(&[[b'1'; 512], [b'2'; 512]].concat());
+    let map = |effect| {
+        disk.inject(Fault::next(effect));
+        file.map(1_024).expect("mapped").bytes(510..514).map(<[u8]>::to_vec)
+    };
+    assert_eq!(map(Effect::Misdirected(0)), Some(b"2222".to_vec()));
+    assert_eq!(map(Effect::FlipBit(510 * 8)), Some(b"0122".to_vec()));
+    assert_eq!(disk.faults_left(), 0);
+    let mut bytes = [0; 4];
+    file.read_at(&mut bytes, 510).expect("read");
+    assert_eq!(bytes, *b"1122", "what is read is right");
+}
+
+#[test]
+fn disks_with_the_same_fingerprint_are_the_same() {
+    let (disk, file) = with_file(&[0; 2_000]);
+    let at_rest = disk.fingerprint();
+    write(&file, b"x", 600).expect("written");
+    let [lost, kept] = [Crash::Nothing, Crash::Everything].map(|crash| disk.crash(crash).fingerprint());
+    assert_eq!(lost, at_rest);
+    assert_eq!(kept, disk.fingerprint());
+    assert_ne!(kept, lost);
+    file.protect().expect("protected");
+    assert_ne!(disk.fingerprint(), kept);
+    disk.rename(path("a"), path("b")).expect("renamed");
+    assert_ne!(disk.crash(Crash::Everything).fingerprint(), disk.crash(Crash::AllBut(2)).fingerprint());
 }
 
 #[test]

@@ -1,22 +1,60 @@
 //! A crash after each call of a script, and every state of the disk, or many drawn by seed, that it may leave.
 
+use std::sync::Mutex;
+use std::sync::atomic::Ordering::SeqCst;
+
+use piperoll_store::Options;
 use piperoll_store::sim::{CallKind, Crash, Effect, Fault, Random, SimDisk};
 
 use crate::oracle::Oracle;
-use crate::script::{Step, tour};
+use crate::script::{Step, tour, tour_with_a_loss};
 use crate::setting;
+use crate::tally::{Tally, on_all_cores, promises};
 use crate::world::{World, small_options};
 
-/// Does the script until the machine stops before call `stop`; the oracle knows what was promised by then.
-fn run_until(script: &[Step], stop: u64, seed: u64) -> World {
-    run_on(SimDisk::new(), script, stop, seed)
+/// States that are tried at one call, at most.
+const STATES_EACH_MAX: u64 = 1 << 20;
+
+/// A script and the sizes it is done with.
+struct Plan {
+    script: Vec<Step>,
+    options: Options,
+    seed: u64,
 }
 
-fn run_on(disk: SimDisk, script: &[Step], stop: u64, seed: u64) -> World {
-    let mut world = World::over(disk, Oracle::default(), seed, small_options());
+/// The scripts: with small groups, with a loss that a person accepts, and with groups of many sectors.
+fn plans() -> Vec<Plan> {
+    let wide = Options {
+        segment_bytes_max: 16_384,
+        allocate_bytes_min: 8_192,
+        allocate_bytes_max: 16_384,
+        group_bytes_max: 8_192,
+        ..small_options()
+    };
+    vec![
+        Plan { script: tour(), options: small_options(), seed: 0 },
+        Plan { script: tour_with_a_loss(), options: small_options(), seed: 5 },
+        Plan { script: tour(), options: wide, seed: 6 },
+    ]
+}
+
+impl Plan {
+    /// Does the script until the machine stops before call `stop`; the oracle knows what was promised by then.
+    fn run_until(&self, stop: u64) -> World {
+        run_on(SimDisk::new(), self, stop)
+    }
+
+    /// Calls that the whole script makes.
+    fn calls(&self) -> u64 {
+        self.run_until(u64::MAX).disk.calls()
+    }
+}
+
+fn run_on(disk: SimDisk, plan: &Plan, stop: u64) -> World {
+    let mut world = World::over(disk, Oracle::default(), plan.seed, plan.options.clone());
     world.disk.stop_at(stop);
     let done = world.open().and_then(|()| {
-        script.iter().try_for_each(|step| {
+        plan.script.iter().try_for_each(|step| {
             world.step(step)?;
             world.check(true)
         })
@@ -81,43 +119,90 @@ fn comes_back_twice(before: &World, disk: &SimDisk, seed: u64) -> Result<(), Str
     })
 }
 
-/// Tries crashes of the world as it stands.
-pub(crate) fn crash_here(world: &World, stop: u64, states: usize) {
+/// Tries up to `states` crashes of the world as it stands; one in `inside` of the new ones crashes again on the
+/// way back.
+pub(crate) fn crash_here(
+    world: &World,
+    stop: u64,
+    states: usize,
+    inside: u64,
+    tally: &Tally,
+) -> Result<(), String> {
+    tally.calls.fetch_add(1, SeqCst);
+    let promises = promises(world);
     for (at, crash) in world.disk.crashes(states, stop).into_iter().enumerate() {
         let disk = world.disk.crash(crash);
-        let twice = (at as u64 + stop).is_multiple_of(4);
-        let back =
-            if twice { comes_back_twice(world, &disk, stop) } else { comes_back(world, disk).map(drop) };
-        if let Err(text) = back {
-            panic!("{crash:?} before call {stop}: {text}\nbefore the crash:\n{}", world.disk.last_calls());
+        if !tally.is_new(disk.fingerprint(), promises) {
+            continue;
         }
+        let back = if (at as u64 + stop).is_multiple_of(inside) {
+            tally.inside.fetch_add(1, SeqCst);
+            comes_back_twice(world, &disk, stop)
+        } else {
+            comes_back(world, disk).map(drop)
+        };
+        back.map_err(|text| {
+            format!("{crash:?} before call {stop}: {text}\nbefore the crash:\n{}", world.disk.last_calls())
+        })?;
     }
+    Ok(())
 }
 
+/// How many states to try at each stop, so that all together are about `wanted`: the same number at each, where
+/// there are so many.
+fn states_each(possible: &[u64], wanted: u64) -> u64 {
+    let all = |each: u64| possible.iter().map(|&states| states.min(each)).sum::<u64>();
+    let (mut low, mut high) = (1, STATES_EACH_MAX);
+    while low < high {
+        let middle = low.midpoint(high);
+        if all(middle) >= wanted { high = middle } else { low = middle + 1 }
+    }
+    low
+}
+
+/// R1, R2, R3, R4, R6: a crash before any call, in every state of the disk, or many.
 #[test]
 fn every_call_may_be_the_last() {
-    let script = tour();
-    let states = usize::try_from(setting("PIPEROLL_CRASH_STATES", 8)).expect("fits");
-    let calls = run_until(&script, u64::MAX, 0).disk.calls();
-    for stop in 0..=calls {
-        crash_here(&run_until(&script, stop, 0), stop, states);
+    let wanted = setting("PIPEROLL_CRASH_STATES", 20_000);
+    let inside = if wanted > 100_000 { 16 } else { 4 };
+    let plans = plans();
+    let tally = Tally::new("exhaustive driver");
+    for (at, plan) in plans.iter().enumerate() {
+        let left = (plans.len() - at) as u64;
+        let calls = plan.calls();
+        let possible = Mutex::new(Vec::new());
+        on_all_cores(calls + 1, |stop| {
+            let undecided = plan.run_until(stop).disk.undecided();
+            possible.lock().expect("no panic before").push(1_u64 << undecided.min(32));
+            Ok(())
+        })
+        .expect("counted");
+        let possible = possible.into_inner().expect("no panic before");
+        let states = states_each(&possible, wanted.saturating_sub(tally.tried()) / left);
+        let states = usize::try_from(states).expect("fits");
+        on_all_cores(calls + 1, |stop| crash_here(&plan.run_until(stop), stop, states, inside, &tally))
+            .unwrap_or_else(|text| panic!("script {at}: {text}"));
     }
+    eprintln!("{tally}");
+    assert!(tally.distinct() > 1_000, "{tally}");
 }
 
 /// The story: a process was killed between the rename of a new segment and the sync of its directory; the next
 /// one found the segment, appended to it and acknowledged, and then the power went, and with it the name.
 #[test]
 fn what_is_built_on_the_work_of_a_killed_process_is_durable() {
-    let script = tour();
-    let calls = run_until(&script, u64::MAX, 1).disk.calls();
-    for stop in 0..=calls {
-        let world = run_until(&script, stop, 1);
+    let plan = Plan { script: tour(), options: small_options(), seed: 1 };
+    on_all_cores(plan.calls() + 1, |stop| {
+        let world = plan.run_until(stop);
         world.disk.heal();
         let told = |text| format!("killed before call {stop}: {text}");
-        let mut next = comes_back(&world, world.disk.clone()).map_err(told).expect("keeps its promises");
+        let mut next = comes_back(&world, world.disk.clone()).map_err(told)?;
         next.close();
-        comes_back(&next, next.disk.crash(Crash::Nothing)).map_err(told).expect("after the power went too");
-    }
+        comes_back(&next, next.disk.crash(Crash::Nothing))
+            .map(drop)
+            .map_err(|text| format!("killed before call {stop}, after the power went too: {text}"))
+    })
+    .expect("keeps its promises");
 }
 
 /// The control: were syncs not needed, or the oracle blind, this would not fail.
@@ -128,7 +213,8 @@ fn a_disk_that_lies_about_syncs_is_found_out() {
     {
         let disk = SimDisk::new();
         disk.inject(Fault::next(Effect::Lie).kind(kind).on(path_end).forever());
-        let world = run_on(disk, &tour(), u64::MAX, 2);
+        let plan = Plan { script: tour(), options: small_options(), seed: 2 };
+        let world = run_on(disk, &plan, u64::MAX);
         let back = comes_back(&world, world.disk.crash(Crash::Nothing));
         assert!(back.is_err(), "a {kind:?} of {path_end} is not needed");
     }

@@ -7,10 +7,12 @@ use piperoll_store::disk::Disk as _;
 
 use crate::exhaustive::{comes_back, crash_here};
 use crate::message::{CLASSES, class, tenant};
-use crate::script::{Step, tour};
-use crate::setting;
+use crate::script::{Step, tour_with_a_loss};
+use crate::tally::{Tally, on_all_cores};
 use crate::world::{World, small_options};
 
+/// States that are tried at each call.
+const STATES: usize = 8;
 /// Where the first frame of a segment begins; this far in lies its principal.
 const IN_FIRST_FRAME: usize = 1_024 + 76;
 
@@ -74,11 +76,7 @@ impl World {
 /// that was not damaged, and the log goes on; then the sweep takes the damaged segment like any other.
 #[test]
 fn an_acceptance_may_be_the_last_thing() {
-    let states = usize::try_from(setting("PIPEROLL_CRASH_STATES", 8)).expect("fits");
-    let mut script = tour();
-    // Between groups, so that a durable end lies above the first frame.
-    script.truncate(script.len() - 3);
-    script.extend([Step::Round, Step::AcceptLoss(1), Step::Round, Step::Seal, Step::Sweep, Step::Round]);
+    let script = tour_with_a_loss();
     let run = |stop: u64| {
         let mut world = World::new(7, small_options());
         world.disk.stop_at(u64::MAX);
@@ -97,10 +95,13 @@ fn an_acceptance_may_be_the_last_thing() {
     };
     let (whole, begins) = run(u64::MAX);
     assert!(whole.oracle.has_losses(), "something is lost");
-    for stop in begins..=whole.disk.calls() {
-        let (mut world, _) = run(stop);
+    let tally = Tally::new("acceptance of a loss");
+    on_all_cores(whole.disk.calls() - begins + 1, |at| {
+        let (mut world, _) = run(begins + at);
         world.close();
-        crash_here(&world, stop, states);
-    }
+        crash_here(&world, begins + at, STATES, 4, &tally)
+    })
+    .expect("keeps its promises");
+    eprintln!("{tally}");
     comes_back(&whole, whole.disk.crash(piperoll_store::sim::Crash::Nothing)).expect("comes back");
 }

@@ -23,6 +23,8 @@ mod random;
 #[cfg(test)]
 mod script;
 #[cfg(test)]
+mod tally;
+#[cfg(test)]
 mod world;
 
 /// A number from the environment.

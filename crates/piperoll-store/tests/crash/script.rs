@@ -81,6 +81,16 @@ pub(crate) fn tour() -> Vec<Step> {
     ]
 }
 
+/// The first steps of the tour, then damage to the class that has most, and what is lost of it accepted; the sweep
+/// takes the damaged segment like any other.
+pub(crate) fn tour_with_a_loss() -> Vec<Step> {
+    let mut script = tour();
+    // Between groups, so that a durable end lies above the first frame.
+    script.truncate(script.len() - 3);
+    script.extend([Step::Round, Step::AcceptLoss(1), Step::Round, Step::Seal, Step::Sweep, Step::Round]);
+    script
+}
+
 /// Steps that a seed decides.
 pub(crate) fn random(random: &mut Random, sender: &mut RandomSender, count: usize) -> Vec<Step> {
     // Frames of equal sizes make old bytes fit where new ones should be; so half of the runs have only such.

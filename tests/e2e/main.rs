@@ -21,6 +21,8 @@ mod input;
 #[cfg(test)]
 mod inspect;
 #[cfg(test)]
+mod overload;
+#[cfg(test)]
 #[path = "../support/past.rs"]
 mod past;
 #[cfg(test)]
@@ -35,6 +37,6 @@ mod retention;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
-mod slow_tail;
+mod slow_readers;
 #[cfg(test)]
 mod terminal;

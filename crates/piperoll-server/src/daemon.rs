@@ -37,6 +37,8 @@ pub(crate) struct Daemon {
     pub(crate) metrics: Metrics,
     /// Bytes of requests that may still be taken.
     pub(crate) request_bytes: Arc<Semaphore>,
+    /// Bytes that requests which have not arrived whole may still take up.
+    pub(crate) arriving_bytes: Arc<Semaphore>,
     /// Reads that may still begin.
     reads: Arc<Semaphore>,
     /// Queries that may still be answered.
@@ -82,6 +84,7 @@ impl Daemon {
             audit: Audit::new().map_err(|error| EngineError::Audit(error.to_string()))?,
             metrics: Metrics::default(),
             request_bytes: semaphore(request_bytes),
+            arriving_bytes: semaphore(request_bytes),
             reads: semaphore(limits.reads_max.0 as usize),
             queries: semaphore(limits.queries_max.0 as usize),
             tails: semaphore(limits.tails_max.0 as usize),

@@ -4,12 +4,16 @@ use crate::daemon::Daemon;
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONNECTION, CONTENT_TYPE},
+    },
     response::{IntoResponse as _, Response},
     routing::get,
 };
 use piperoll_store::Refusing;
 use std::sync::Arc;
+use tower::util::MapResponseLayer;
 
 /// What Prometheus expects of the `OpenMetrics` text form.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -20,6 +24,11 @@ pub(crate) fn routes(daemon: Arc<Daemon>) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
+        // A scrape is one request, and there are few places.
+        .layer(MapResponseLayer::new(|mut response: Response| {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }))
         .with_state(daemon)
 }
 

@@ -2,18 +2,26 @@
 
 use crate::{
     config::{Config, ServerConfig},
+    connection::Door,
     daemon::Daemon,
     engine::EngineError,
     grpc, http, jobs,
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, task::JoinSet, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinSet,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 /// How long calls that run may take to end; with [`STORE_STOP_MAX`] below the 5 s that a stop may take (R38).
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// How long the store may take to end.
 const STORE_STOP_MAX: Duration = Duration::from_millis(2_500);
+
+/// Connections that may wait to be accepted; the system may allow fewer.
+const BACKLOG: u32 = 4_096;
 
 /// What is allowed beyond the settings: not written down in a file, so that it is said at each start.
 #[derive(Clone, Copy, Debug, Default)]
@@ -116,8 +124,8 @@ impl Stopper {
 /// Starts a daemon in the current Tokio runtime. When this returns it serves.
 pub async fn start(config: Config, options: StartOptions) -> Result<Running, StartError> {
     check_listen(&config.server, options)?;
-    let grpc_listener = listen("server.grpc_listen", config.server.grpc_listen).await?;
-    let http_listener = listen("server.http_listen", config.server.http_listen).await?;
+    let grpc_listener = listen("server.grpc_listen", config.server.grpc_listen)?;
+    let http_listener = listen("server.http_listen", config.server.http_listen)?;
     let address = |listener: &TcpListener| listener.local_addr().map_err(|error| internal(&error));
     let (grpc_address, http_address) = (address(&grpc_listener)?, address(&http_listener)?);
     let sweep_interval = config.retention.sweep_interval.0;
@@ -206,7 +214,8 @@ async fn serve_grpc(
 
 async fn serve_http(daemon: Arc<Daemon>, listener: TcpListener) -> Result<(), ServeError> {
     let stopping = daemon.stopping.clone().cancelled_owned();
-    let served = axum::serve(listener, http::routes(daemon)).with_graceful_shutdown(stopping).await;
+    let served =
+        axum::serve(Door::http(listener), http::routes(daemon)).with_graceful_shutdown(stopping).await;
     served.map_err(|error| ServeError::Listener { listener: "the HTTP listener", problem: error.to_string() })
 }
 
@@ -224,8 +233,17 @@ fn check_listen(server: &ServerConfig, options: StartOptions) -> Result<(), Star
     }
 }
 
-async fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| {
+/// A fleet that comes back all at once waits in the backlog; the standard library's is 128.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart does not wait for the connections of the process before it to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    bind(address).map_err(|source| {
         let hint = match source.kind() {
             io::ErrorKind::AddrInUse => "; something else listens there: stop it, or choose another port",
             io::ErrorKind::PermissionDenied => {

@@ -26,7 +26,7 @@ pub(super) fn relations(config: &Config) -> Result<(), ConfigError> {
         return Err(wrong(key, "0 would refuse everything; it is at least 1"));
     }
     let spans = [
-        ("limits.tail_stall_max", limits.tail_stall_max.0, 1),
+        ("limits.reader_stall_max", limits.reader_stall_max.0, 1),
         ("limits.tail_heartbeat", limits.tail_heartbeat.0, 1),
         ("retention.sweep_interval", config.retention.sweep_interval.0, 1),
         ("storage.segment_age_max", config.storage.segment_age_max.0, 1),

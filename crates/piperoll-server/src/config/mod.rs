@@ -111,7 +111,8 @@ pub struct LimitsConfig {
     pub connections_max: Amount,
     /// Requests of one append stream that are stored but not answered yet.
     pub stream_requests_max: Amount,
-    /// Bytes of requests that all callers together have in flight.
+    /// Bytes of requests that all callers together have in flight, and as many again of requests that have not
+    /// arrived whole.
     pub requests_bytes_max: Size,
     /// Queries, counts and steps of tails that read at one time.
     pub reads_max: Amount,
@@ -119,8 +120,8 @@ pub struct LimitsConfig {
     pub queries_max: Amount,
     /// Tails connected at one time.
     pub tails_max: Amount,
-    /// A tail that takes nothing for so long, while there is something to take, is ended with its position.
-    pub tail_stall_max: Span,
+    /// A reader that takes nothing for so long, while there is something to take, is let go: a tail with its position.
+    pub reader_stall_max: Span,
     /// An idle tail is told its position this often.
     pub tail_heartbeat: Span,
 }
@@ -182,13 +183,13 @@ impl Default for RetentionConfig {
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
-            connections_max: Amount(4_096),
+            connections_max: Amount(12_000),
             stream_requests_max: Amount(64),
-            requests_bytes_max: Size(256 << 20),
+            requests_bytes_max: Size(64 << 20),
             reads_max: Amount(16),
-            queries_max: Amount(256),
-            tails_max: Amount(256),
-            tail_stall_max: Span::of_ms(30_000),
+            queries_max: Amount(64),
+            tails_max: Amount(1_000),
+            reader_stall_max: Span::of_ms(30_000),
             tail_heartbeat: Span::of_ms(5_000),
         }
     }

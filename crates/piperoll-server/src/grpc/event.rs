@@ -1,6 +1,6 @@
 //! `EventService`: the way in. The client's bytes are checked in one walk and handed to the store as they are.
 
-use super::TOO_LONG_MESSAGE;
+use super::{TOO_LONG_MESSAGE, arriving};
 use crate::{
     connection::Peer,
     daemon::{Daemon, tenant_of},
@@ -21,7 +21,10 @@ use std::{
         atomic::{AtomicBool, Ordering::Relaxed},
     },
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    time::timeout,
+};
 use tokio_stream::Stream;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -38,10 +41,7 @@ struct Door {
 }
 
 /// A request on its way to the disk.
-struct Pending {
-    outcome: oneshot::Receiver<Result<Receipt, AppendError>>,
-    _bytes: OwnedSemaphorePermit,
-}
+struct Pending(oneshot::Receiver<Result<Receipt, AppendError>>);
 
 type Answers = Pin<Box<dyn Stream<Item = Result<v1::AppendStreamResponse, Status>> + Send>>;
 
@@ -60,8 +60,16 @@ impl EventService for EventGrpc {
     ) -> Result<Response<Answers>, Status> {
         let door = Door::of(&request).map_err(|refusal| self.0.refused(refusal))?;
         let (window, pending) = mpsc::channel(self.0.limits.stream_requests_max.0 as usize);
-        self.0.tasks.spawn(take_requests(Arc::clone(&self.0), door, request.into_inner(), window));
-        Ok(Response::new(Box::pin(give_answers(Arc::clone(&self.0), pending))))
+        let (end, ended) = oneshot::channel();
+        let taking = take_requests(Arc::clone(&self.0), door, request.into_inner(), window);
+        let daemon = Arc::clone(&self.0);
+        self.0.tasks.spawn(async move {
+            if let Err(refusal) = taking.await {
+                // Fails where the caller has gone.
+                let _ = end.send(daemon.refused(refusal));
+            }
+        });
+        Ok(Response::new(Box::pin(give_answers(Arc::clone(&self.0), pending, ended))))
     }
 }
 
@@ -109,6 +117,7 @@ fn submit(
     daemon.appender.submit(
         batch,
         Box::new(move |result| {
+            drop(bytes);
             if result.is_err() {
                 failed.store(true, Relaxed);
             }
@@ -116,32 +125,42 @@ fn submit(
             let _ = done.send(result);
         }),
     );
-    Ok(Pending { outcome, _bytes: bytes })
+    Ok(Pending(outcome))
 }
 
 /// Takes requests as fast as the window of unanswered ones and the budget of bytes let it, which is what holds
-/// the sender back: the transport's own windows fill up behind them.
+/// the sender back: the transport's own windows fill up behind them. What ends it before the sender does is
+/// answered last.
 async fn take_requests(
     daemon: Arc<Daemon>,
     door: Door,
     mut requests: Streaming<RawMessage>,
-    window: mpsc::Sender<Result<Pending, Refusal>>,
-) {
-    while let Ok(slot) = window.reserve().await {
+    window: mpsc::Sender<Pending>,
+) -> Result<(), Refusal> {
+    loop {
+        let stall_max = daemon.limits.reader_stall_max;
+        let slot = match timeout(stall_max.0, window.reserve()).await {
+            Ok(Ok(slot)) => slot,
+            Ok(Err(_)) => return Ok(()),
+            Err(_) => return Err(stalled(&daemon)),
+        };
         let begun = tokio::select! {
             biased;
-            () = daemon.stopping.cancelled() => Err(Refusal::stopping()),
-            begun = next_request(&daemon, &door, &mut requests) => match begun {
-                Some(begun) => begun,
-                None => return,
-            },
+            () = daemon.stopping.cancelled() => return Err(Refusal::stopping()),
+            begun = next_request(&daemon, &door, &mut requests) => begun?,
         };
-        let ended = begun.is_err();
-        slot.send(begun);
-        if ended {
-            return;
+        match begun {
+            Some(begun) => slot.send(begun),
+            None => return Ok(()),
         }
     }
+}
+
+fn stalled(daemon: &Daemon) -> Refusal {
+    let (requests, time) = (daemon.limits.stream_requests_max, daemon.limits.reader_stall_max);
+    let message =
+        format!("no answer to this stream's last {requests} requests was taken for {time}; open it again");
+    Refusal::overload("slow_reader", message)
 }
 
 /// The next request, begun; None where there is none, or where it must not be begun.
@@ -149,39 +168,42 @@ async fn next_request(
     daemon: &Daemon,
     door: &Door,
     requests: &mut Streaming<RawMessage>,
-) -> Option<Result<Pending, Refusal>> {
+) -> Result<Option<Pending>, Refusal> {
     let message = match requests.message().await {
-        Ok(message) => message?.0,
+        Ok(Some(message)) => message.0,
+        Ok(None) => return Ok(None),
         // The transport says so of a message that is too long; everything else is a connection that broke.
         Err(status) if status.code() == Code::OutOfRange => {
-            return Some(Err(Refusal::field("request", TOO_LONG_MESSAGE)));
+            return Err(Refusal::field("request", TOO_LONG_MESSAGE));
         }
-        Err(_) => return None,
+        Err(status) => return arriving::refusal(&status).map_or(Ok(None), Err),
     };
-    let bytes = Arc::clone(&daemon.request_bytes).acquire_many_owned(length_of(&message)).await.ok()?;
+    let bytes = Arc::clone(&daemon.request_bytes).acquire_many_owned(length_of(&message)).await;
+    let bytes = bytes.map_err(|_| Refusal::stopping())?;
     if door.failed.load(Relaxed) {
-        return None;
+        return Ok(None);
     }
-    Some(submit(daemon, door, message, bytes))
+    submit(daemon, door, message, bytes).map(Some)
 }
 
 /// Answers in the order of the requests, and ends with the first that failed.
 fn give_answers(
     daemon: Arc<Daemon>,
-    pending: mpsc::Receiver<Result<Pending, Refusal>>,
+    pending: mpsc::Receiver<Pending>,
+    ended: oneshot::Receiver<Status>,
 ) -> impl Stream<Item = Result<v1::AppendStreamResponse, Status>> {
-    futures_util::stream::unfold(Some(pending), move |pending| {
+    futures_util::stream::unfold(Some((pending, ended)), move |open| {
         let daemon = Arc::clone(&daemon);
         async move {
-            let mut pending = pending?;
-            let receipt = match pending.recv().await? {
-                Ok(begun) => outcome(&daemon, begun).await,
-                Err(refusal) => Err(refusal),
+            let (mut pending, ended) = open?;
+            let Some(begun) = pending.recv().await else {
+                // Fails where the sender ended the stream.
+                return Some((Err(ended.await.ok()?), None));
             };
-            Some(match receipt {
+            Some(match outcome(&daemon, begun).await {
                 Ok(receipt) => {
                     let (ranges, repeated_request) = (ranges(&receipt), receipt.repeated);
-                    (Ok(v1::AppendStreamResponse { ranges, repeated_request }), Some(pending))
+                    (Ok(v1::AppendStreamResponse { ranges, repeated_request }), Some((pending, ended)))
                 }
                 Err(refusal) => (Err(daemon.refused(refusal)), None),
             })
@@ -190,7 +212,7 @@ fn give_answers(
 }
 
 async fn outcome(daemon: &Daemon, pending: Pending) -> Result<Receipt, Refusal> {
-    let outcome = pending.outcome.await.map_err(|_| Refusal::internal("the store dropped a request"))?;
+    let outcome = pending.0.await.map_err(|_| Refusal::internal("the store dropped a request"))?;
     let receipt = outcome?;
     daemon.metrics.acks.inc();
     Ok(receipt)

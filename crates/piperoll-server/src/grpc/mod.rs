@@ -1,12 +1,17 @@
 //! The gRPC side: three services, health, reflection.
 
 mod admin;
+mod arriving;
 mod event;
 mod query;
 mod records;
 mod tail;
 
-use crate::{connection::incoming, daemon::Daemon, refusal::Refusal};
+use crate::{
+    connection::{Connection, Door},
+    daemon::Daemon,
+    refusal::Refusal,
+};
 use piperoll_format::limits::BATCH_BYTES_MAX;
 use piperoll_proto::{
     FILE_DESCRIPTOR_SET,
@@ -15,8 +20,12 @@ use piperoll_proto::{
         query_service_server::QueryServiceServer,
     },
 };
-use std::{sync::Arc, time::Duration};
-use tokio::net::TcpListener;
+use std::{io, sync::Arc, time::Duration};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc},
+};
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{
     body::Body,
     server::NamedService,
@@ -25,16 +34,26 @@ use tonic::{
 };
 use tonic_health::server::{HealthReporter, health_reporter};
 use tonic_reflection::server::{Builder as Reflection, Error as ReflectionError};
-use tower::util::MapResponseLayer;
+use tower::util::{MapRequestLayer, MapResponseLayer};
 
 /// Longest request: the longest batch, and the fields beside it.
 const REQUEST_BYTES_MAX: usize = BATCH_BYTES_MAX + 4_096;
 /// Longest request of the way out: a filter and a position.
 const QUESTION_BYTES_MAX: usize = 1 << 20;
+/// What callers may send before it is taken from them: of one call, and of all calls of a connection.
+#[derive(Clone, Copy)]
+struct Windows {
+    frame: u32,
+    stream: u32,
+    connection: u32,
+}
+
 // Measured: with the transport's defaults, large batches have half the throughput.
-const FRAME_BYTES_MAX: u32 = 1 << 20;
-const STREAM_WINDOW_BYTES: u32 = 4 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+const WIDE: Windows = Windows { frame: 1 << 20, stream: 4 << 20, connection: 16 << 20 };
+/// For all connections but a few: thousands of wide ones could fill memory.
+const NARROW: Windows = Windows { frame: 16 << 10, stream: 64 << 10, connection: 128 << 10 };
+/// Connections with wide windows at one time.
+const WIDE_CONNECTIONS_MAX: usize = 8;
 /// Calls of one connection at one time.
 const CALLS_MAX: u32 = 128;
 /// How long a peer that has gone without a word keeps its connection.
@@ -100,18 +119,54 @@ fn reflection() -> Reflection<'static> {
 
 /// Serves until the daemon is to end and every call has ended.
 pub(crate) async fn serve(daemon: Arc<Daemon>, listener: TcpListener, routes: Routes) -> Result<(), Error> {
-    let connections = incoming(listener, daemon.limits.connections_max.0);
+    let (wide, wide_connections) = mpsc::channel(1);
+    let (narrow, narrow_connections) = mpsc::channel(1);
+    let door = Door::grpc(listener, daemon.limits.connections_max.0);
+    daemon.tasks.spawn(accept(Arc::clone(&daemon), door, [wide, narrow]));
+    let wide = serve_with(WIDE, &daemon, wide_connections, routes.clone());
+    let narrow = serve_with(NARROW, &daemon, narrow_connections, routes);
+    tokio::try_join!(wide, narrow).map(|((), ())| ())
+}
+
+/// Gives connections to the server with wide windows while it has places, and to the other one.
+async fn accept(daemon: Arc<Daemon>, door: Door, [wide, narrow]: [mpsc::Sender<Connection>; 2]) {
+    let places = Arc::new(Semaphore::new(WIDE_CONNECTIONS_MAX));
+    loop {
+        let mut connection = tokio::select! {
+            () = daemon.stopping.cancelled() => return,
+            connection = door.next() => connection,
+        };
+        connection.share = Arc::clone(&places).try_acquire_owned().ok();
+        let server = if connection.share.is_some() { &wide } else { &narrow };
+        if server.send(connection).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn serve_with(
+    windows: Windows,
+    daemon: &Arc<Daemon>,
+    connections: mpsc::Receiver<Connection>,
+    routes: Routes,
+) -> Result<(), Error> {
     let stopping = daemon.stopping.clone().cancelled_owned();
+    let room = Arc::clone(&daemon.arriving_bytes);
+    let arriving = move |request: http::Request<Body>| {
+        request.map(|body| Body::new(arriving::Arriving::new(body, Arc::clone(&room))))
+    };
+    let daemon = Arc::clone(daemon);
     Server::builder()
-        .max_frame_size(FRAME_BYTES_MAX)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_frame_size(windows.frame)
+        .initial_stream_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
         .max_concurrent_streams(CALLS_MAX)
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .layer(MapResponseLayer::new(move |response| too_long(&daemon, response)))
+        .layer(MapRequestLayer::new(arriving))
         .add_routes(routes)
-        .serve_with_incoming_shutdown(connections, stopping)
+        .serve_with_incoming_shutdown(ReceiverStream::new(connections).map(io::Result::Ok), stopping)
         .await
 }
 

@@ -8,6 +8,7 @@ use crate::{
     daemon::{Daemon, tenant_to_read},
     refusal::Refusal,
 };
+use futures_util::{StreamExt as _, stream};
 use piperoll_filter::Subject;
 use piperoll_format::names::Name;
 use piperoll_proto::{
@@ -15,14 +16,17 @@ use piperoll_proto::{
     v1,
 };
 use piperoll_store::{Count, GROUPS_MAX, Group, Page, Position, Query};
-use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio_stream::wrappers::ReceiverStream;
+use std::{pin::Pin, sync::Arc};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status};
 
 /// Bytes of events in a message: with what stands beside them it stays far below the 4 MiB that clients take
 /// unless told otherwise.
-pub(super) const PAGE_BYTES_MAX: usize = 512 << 10;
+const PAGE_BYTES_MAX: usize = 512 << 10;
 /// Events in a message.
 pub(super) const PAGE_EVENTS_MAX: usize = 1_000;
 /// Events of a query that sets no limit.
@@ -32,14 +36,17 @@ const COUNT_LIMIT: usize = 1_000;
 /// Messages that may wait for a reader.
 const PAGES_WAITING_MAX: usize = 1;
 
+/// Answers on their way to a reader.
+pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
 /// `QueryService` of a daemon.
 #[derive(Clone)]
 pub(super) struct QueryGrpc(pub(super) Arc<Daemon>);
 
 #[tonic::async_trait]
 impl QueryService for QueryGrpc {
-    type QueryStream = ReceiverStream<Result<raw::QueryResponse, Status>>;
-    type TailStream = tail::Answers;
+    type QueryStream = Answers<raw::QueryResponse>;
+    type TailStream = Answers<raw::TailResponse>;
 
     async fn query(&self, request: Request<v1::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
         let (tenant, request) = self.take(request)?;
@@ -49,8 +56,13 @@ impl QueryService for QueryGrpc {
         // The first page is made before the answer begins, so that what is wrong with the request is said there.
         let first = page(&self.0, &query, limit).await.map_err(|refusal| self.0.refused(refusal))?;
         let (answers, reader) = mpsc::channel(PAGES_WAITING_MAX);
-        self.0.tasks.spawn(give_pages(Arc::clone(&self.0), place, (query, limit), first, answers));
-        Ok(Response::new(ReceiverStream::new(reader)))
+        let daemon = Arc::clone(&self.0);
+        let giving = async move {
+            let _place = place;
+            let given = give_pages(&daemon, (query, limit), first, answers).await;
+            given.err().map(|refusal| daemon.refused(refusal))
+        };
+        Ok(Response::new(answers_and_end(&self.0, reader, giving)))
     }
 
     async fn count(&self, request: Request<v1::CountRequest>) -> Result<Response<v1::CountResponse>, Status> {
@@ -66,7 +78,7 @@ impl QueryService for QueryGrpc {
         Ok(Response::new(raw::GetResponse { record: Some(record) }))
     }
 
-    async fn tail(&self, request: Request<v1::TailRequest>) -> Result<Response<tail::Answers>, Status> {
+    async fn tail(&self, request: Request<v1::TailRequest>) -> Result<Response<Self::TailStream>, Status> {
         let (tenant, request) = self.take(request)?;
         let answers = tail::start(Arc::clone(&self.0), tenant, request).await;
         answers.map(Response::new).map_err(|refusal| self.0.refused(refusal))
@@ -117,6 +129,22 @@ impl QueryGrpc {
     }
 }
 
+/// Answers as they come, and then, where `giving` ends with one, a status: behind the answers and not among them,
+/// since the queue of a reader that takes nothing is full.
+pub(super) fn answers_and_end<T: Send + 'static>(
+    daemon: &Daemon,
+    answers: mpsc::Receiver<Result<T, Status>>,
+    giving: impl Future<Output = Option<Status>> + Send + 'static,
+) -> Answers<T> {
+    let (end, ended) = oneshot::channel();
+    daemon.tasks.spawn(async move {
+        // Fails where the reader has gone.
+        let _ = end.send(giving.await);
+    });
+    let last = stream::once(ended).filter_map(|status| async { status.ok().flatten().map(Err) });
+    Box::pin(ReceiverStream::new(answers).chain(last))
+}
+
 /// A position that a request goes on from.
 pub(super) fn position(text: &str) -> Result<Option<Position>, Refusal> {
     if text.is_empty() { Ok(None) } else { Ok(Some(Position::decode(text)?)) }
@@ -129,14 +157,13 @@ async fn page(daemon: &Arc<Daemon>, query: &Query, left: u32) -> Result<Page, Re
 
 /// Page after page, no faster than they are taken, until the limit or the end.
 async fn give_pages(
-    daemon: Arc<Daemon>,
-    _place: OwnedSemaphorePermit,
+    daemon: &Arc<Daemon>,
     (mut query, mut left): (Query, u32),
     first: Page,
     answers: mpsc::Sender<Result<raw::QueryResponse, Status>>,
-) {
-    let mut next = Ok(first);
-    while let Ok(page) = next {
+) -> Result<(), Refusal> {
+    let mut page = first;
+    loop {
         left = left.saturating_sub(u32::try_from(page.records.len()).unwrap_or(u32::MAX));
         let last = page.exhausted || left == 0;
         let answer = raw::QueryResponse {
@@ -144,19 +171,20 @@ async fn give_pages(
             exhausted: page.exhausted,
             records: page.records.into_iter().map(|record| event_record(&query.tenant, record)).collect(),
         };
-        if answers.send(Ok(answer)).await.is_err() || last {
-            return;
+        let stall_max = daemon.limits.reader_stall_max;
+        let sent = timeout(stall_max.0, answers.send(Ok(answer))).await;
+        let slow =
+            || format!("this query's reader took nothing for {stall_max}; go on from its last position");
+        let sent = sent.map_err(|_| Refusal::overload("slow_reader", slow()))?;
+        if sent.is_err() || last {
+            return Ok(());
         }
         query.position = Some(page.position);
-        next = tokio::select! {
+        page = tokio::select! {
             // A reader that has gone must not keep a question running.
-            () = answers.closed() => return,
-            next = self::page(&daemon, &query, left) => next,
+            () = answers.closed() => return Ok(()),
+            next = self::page(daemon, &query, left) => next?,
         };
-    }
-    if let Err(refusal) = next {
-        // Fails where the reader has gone.
-        let _ = answers.send(Err(daemon.refused(refusal))).await;
     }
 }
 

@@ -2,11 +2,10 @@
 //! kept for a tail but its position, so one that takes nothing can be let go.
 
 use super::{
-    query::{PAGE_BYTES_MAX, PAGE_EVENTS_MAX, position},
+    query::{Answers, PAGE_EVENTS_MAX, answers_and_end, position},
     records::{event_record, filter},
 };
 use crate::{clock, daemon::Daemon, refusal::Refusal};
-use futures_util::{StreamExt as _, stream};
 use piperoll_filter::Filter;
 use piperoll_format::names::Name;
 use piperoll_proto::{
@@ -14,17 +13,15 @@ use piperoll_proto::{
     v1::{self, tail_request::Start},
 };
 use piperoll_store::{Order, Page, Position, Query};
-use std::{pin::Pin, sync::Arc};
+use std::sync::Arc;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot, watch},
+    sync::{OwnedSemaphorePermit, mpsc, watch},
     time::{sleep, timeout},
 };
-use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::Status;
 
-/// Answers to a tail.
-pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<raw::TailResponse, Status>> + Send>>;
-
+/// Bytes of events in a message: with a thousand tails that do not read, twice as much waits for each.
+const PAGE_BYTES_MAX: usize = 64 << 10;
 /// Messages that may wait for the reader.
 const ANSWERS_WAITING_MAX: usize = 1;
 
@@ -46,7 +43,7 @@ pub(super) async fn start(
     daemon: Arc<Daemon>,
     tenant: Name,
     request: v1::TailRequest,
-) -> Result<Answers, Refusal> {
+) -> Result<Answers<raw::TailResponse>, Refusal> {
     let counts = daemon.tail_place()?;
     let filter = filter(&request.filter, daemon.now())?;
     // Before the position is taken, so that nothing is published unnoticed in between.
@@ -61,17 +58,9 @@ pub(super) async fn start(
         position: None,
     };
     let (answers, reader) = mpsc::channel(ANSWERS_WAITING_MAX);
-    let (end, ended) = oneshot::channel();
+    let of = Arc::clone(&daemon);
     let tail = Tail { daemon, query, position, live: false, published, answers, _counts: counts };
-    let tasks = tail.daemon.tasks.clone();
-    tasks.spawn(async move {
-        let status = tail.run().await;
-        // Fails where the reader has gone.
-        let _ = end.send(status);
-    });
-    // Behind the answers and not among them: of a reader that takes nothing the queue is full.
-    let last = stream::once(ended).filter_map(|status| async { status.ok().flatten().map(Err) });
-    Ok(Box::pin(ReceiverStream::new(reader).chain(last)))
+    Ok(answers_and_end(&of, reader, tail.run()))
 }
 
 async fn beginning(
@@ -151,10 +140,10 @@ impl Tail {
     }
 
     async fn send(&mut self, page: Page) -> Result<(), Refusal> {
-        let stall_max = self.daemon.limits.tail_stall_max;
+        let stall_max = self.daemon.limits.reader_stall_max;
         let slow = || {
             let message = format!("this tail took nothing for {stall_max}; go on from its position");
-            Refusal::overload("slow_tail", message)
+            Refusal::overload("slow_reader", message)
         };
         let slot = timeout(stall_max.0, self.answers.reserve()).await.map_err(|_| slow())?;
         // Fails where the reader has gone, which `run` sees too.

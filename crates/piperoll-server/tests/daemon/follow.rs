@@ -73,7 +73,7 @@ async fn a_tail_goes_on_after_a_restart_of_the_daemon_and_misses_nothing() {
 async fn tails_have_a_limit_and_a_slow_one_is_ended_with_its_position() {
     let daemon = Daemon::with(|config| {
         config.limits.tails_max = "1".parse().unwrap();
-        config.limits.tail_stall_max = "1s".parse().unwrap();
+        config.limits.reader_stall_max = "1s".parse().unwrap();
     })
     .await;
     let client = daemon.client().await;

@@ -169,7 +169,7 @@ impl<D: Disk> Appender<D> {
         }
         let max = self.core.options.queue_bytes_max;
         for (at, (log, part)) in parts.iter().enumerate() {
-            let Err(queued) = log.inbox.reserve(part.bound(), max) else { continue };
+            let Err(queued) = log.inbox.reserve(part, max) else { continue };
             for (log, part) in parts.iter().take(at) {
                 log.inbox.release(part.bound());
             }

@@ -42,7 +42,9 @@ pub enum DirectoryError {
     #[error("piperoll.dir begins with PIPERDIR: this is no piperoll directory, or the file is damaged")]
     Magic,
     /// A later version made the directory.
-    #[error("the directory has version {0}, this program uses version {DIRECTORY_VERSION}: use a later one")]
+    #[error(
+        "the directory has version {0}, this program reads version {DIRECTORY_VERSION}: use a later piperoll"
+    )]
     Newer(u16),
     /// Its length or checksum is wrong, or a field breaks a rule.
     #[error("piperoll.dir is damaged: its length, zeros or crc32 are wrong")]

@@ -37,7 +37,7 @@ pub enum RoundError {
     #[error("a round begins with PIPEROUN")]
     Magic,
     /// A later version wrote it.
-    #[error("the round has version {0}, this program reads version {ROUND_VERSION}: use a later one")]
+    #[error("the round has version {0}, this program reads version {ROUND_VERSION}: use a later piperoll")]
     Newer(u16),
     /// Its bytes are not those of so many marks.
     #[error("a round of {count} marks does not have {found} bytes of marks")]

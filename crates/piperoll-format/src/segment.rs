@@ -79,7 +79,9 @@ pub enum SegmentError {
         found: u32,
     },
     /// A later version wrote it.
-    #[error("the segment has version {0}, this program reads version {SEGMENT_VERSION}: use a later one")]
+    #[error(
+        "the segment has version {0}, this program reads version {SEGMENT_VERSION}: use a later piperoll"
+    )]
     Newer(u16),
     /// A field breaks a rule.
     #[error("the header's {0} breaks a rule of docs/format.md")]

@@ -4,7 +4,8 @@ use crate::{
     audit::Audit,
     clock::SystemClock,
     config::{Config, LimitsConfig},
-    engine::{self, Engine, EngineError},
+    directory::make_directory,
+    engine::{Engine, EngineError},
     metrics::{Metrics, Reading, Reason},
     refusal::{Refusal, bad_tenant},
     routing::Router,
@@ -61,10 +62,10 @@ impl Daemon {
     pub(crate) fn open(config: &Config, create: bool) -> Result<Arc<Self>, EngineError> {
         let clock = SystemClock::new();
         if create {
-            engine::make_directory(&config.storage.directory)?;
+            make_directory(&config.storage.directory)?;
         }
         let router = Router::new(&config.retention)?;
-        let (engine, appender, reader) = Engine::open(config, clock)?;
+        let (engine, appender, reader) = Engine::open(config, clock, create)?;
         let published = watch::Sender::new(());
         let wake = published.clone();
         reader.subscribe(Box::new(move || {

@@ -3,6 +3,7 @@
 use crate::{
     clock::{SystemClock, SystemEntropy},
     config::{Config, Size, StorageConfig},
+    directory::{DIRECTORY_FILE, UnusableDirectory, check_owner, open_disk},
 };
 use parking_lot::Mutex;
 use piperoll_format::{
@@ -18,23 +19,17 @@ use piperoll_store::{
     open,
     os::OsDisk,
 };
-use std::{fs::DirBuilder, io, os::unix::fs::DirBuilderExt as _, path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
-/// The file that names the directory.
-const DIRECTORY_FILE: &str = "piperoll.dir";
-/// Owner and group: what it holds is not for everybody.
-const DIRECTORY_MODE: u32 = 0o750;
 /// Longest such file.
 const DIRECTORY_FILE_BYTES_MAX: usize = 4_096;
 
 /// Why the engine does not start, or did not do what it was told.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The data directory is not there.
-    #[error(
-        "there is no such directory; make it (serve --init does), or set storage.directory to the one you mean"
-    )]
-    Missing,
+    /// The data directory cannot be one, or not of this daemon.
+    #[error(transparent)]
+    Unusable(#[from] UnusableDirectory),
     /// The system refused.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -94,22 +89,26 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    /// Opens the data directory and starts the engine's threads. Blocks.
+    /// Opens the data directory and starts the engine's threads; `create` allows that it is empty. Blocks.
     pub(crate) fn open(
         config: &Config,
         clock: SystemClock,
+        create: bool,
     ) -> Result<(Self, Appender<OsDisk>, Reader<OsDisk>), EngineError> {
         let root = &config.storage.directory;
         explain_unreadable_pages()?;
-        let opened =
-            open(open_disk(root)?, options(&config.storage), Arc::new(clock), Arc::new(SystemEntropy))?;
+        let disk = open_disk(root)?;
+        check_owner(&disk, create)?;
+        let opened = open(disk, options(&config.storage), Arc::new(clock), Arc::new(SystemEntropy))?;
+        let disk = open_disk(root)?;
+        // Again: some network file systems give a new file to another user.
+        check_owner(&disk, create)?;
         log_report(&opened.report);
         if let Some(refusal) = opened.appender.clock_refusal() {
             tracing::error!(%refusal, "appends wait for a clock that is believed");
         }
         let complain = |message: String| tracing::error!(%message, "the engine has found trouble");
         let threads = opened.keeper.spawn(Arc::new(complain))?;
-        let disk = open_disk(root)?;
         let engine = Self {
             keeper: Arc::clone(threads.keeper()),
             threads: Mutex::new(Some(threads)),
@@ -219,21 +218,6 @@ impl Engine {
     pub(crate) fn close(&self) -> Result<(), EngineError> {
         let threads = self.threads.lock().take();
         Ok(threads.map_or(Ok(()), Threads::stop)?)
-    }
-}
-
-fn open_disk(root: &Path) -> Result<OsDisk, EngineError> {
-    OsDisk::open(root).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => EngineError::Missing,
-        _ => error.into(),
-    })
-}
-
-/// Makes the data directory where it is missing.
-pub(crate) fn make_directory(root: &Path) -> Result<(), EngineError> {
-    match DirBuilder::new().mode(DIRECTORY_MODE).create(root) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error.into()),
-        Ok(()) | Err(_) => Ok(()),
     }
 }
 

@@ -8,6 +8,7 @@ mod clock;
 mod config;
 mod connection;
 mod daemon;
+mod directory;
 mod engine;
 mod grpc;
 mod http;
@@ -23,6 +24,7 @@ pub use config::{
     Amount, ClassRule, Config, ConfigError, Keep, LimitsConfig, Loaded, LogConfig, LogFormat, Origin,
     Overrides, RetentionConfig, Route, ServerConfig, Size, Span, StorageConfig, load,
 };
+pub use directory::UnusableDirectory;
 pub use engine::EngineError;
 pub use logging::init_logging;
 pub use start::{Running, ServeError, StartError, StartOptions, Stopper, start};

@@ -169,7 +169,7 @@ impl From<EngineError> for Refusal {
             EngineError::ClockNotBelieved { .. } => (Code::FailedPrecondition, "clock_not_believed"),
             EngineError::Sweep { .. } | EngineError::List(_) => (Code::Unavailable, "not_swept"),
             EngineError::Loss(error) => loss_code(error),
-            EngineError::Missing
+            EngineError::Unusable(_)
             | EngineError::Io(_)
             | EngineError::Open(_)
             | EngineError::Name(_)

@@ -28,7 +28,7 @@ const BACKLOG: u32 = 4_096;
 pub struct StartOptions {
     /// Listen on other than loopback addresses, where anybody may append, read and sweep.
     pub insecure_listen: bool,
-    /// Make the data directory where it is missing; the directory that it lies in must be there.
+    /// Make the data directory where it is missing or empty; the directory that it lies in must be there.
     pub create_directory: bool,
 }
 

@@ -1,16 +1,30 @@
-//! One daemon a directory: the lock on `piperoll.dir`, and the ids in it (R27, R28; I19).
+//! One daemon a directory: the lock on `piperoll.dir`, and the ids in it (R27, R28, R29; I19).
 
-use crate::disk::{Disk, DiskFile};
+use crate::ballast::BALLAST_FILE;
+use crate::catalog::LOGS_DIR;
+use crate::disk::{Disk, DiskFile, EntryKind};
 use crate::durable::read_whole;
 use crate::options::Entropy;
 use crate::recover::OpenError;
+use crate::rounds::TREE_DIR;
 use piperoll_format::directory::{DIRECTORY_BYTES, DirectoryError, DirectoryFile};
 use piperoll_format::units::UnixNanos;
+use std::ffi::OsStr;
 use std::io::{ErrorKind, IoSlice};
 use std::path::Path;
 
 /// The file that makes a directory a piperoll directory.
 pub(crate) const DIRECTORY_FILE: &str = "piperoll.dir";
+
+/// What a new file system has at its top, and no daemon minds.
+const FOUND_BY_FSCK: &str = "lost+found";
+
+/// The directory's lock, with which nothing has been written yet.
+pub(crate) struct Lock<D: Disk> {
+    file: D::File,
+    /// `None` in a new directory.
+    directory_id: Option<[u8; 16]>,
+}
 
 /// Who uses the directory: this start of this daemon, for as long as this lives.
 pub(crate) struct Identity<D: Disk> {
@@ -19,21 +33,36 @@ pub(crate) struct Identity<D: Disk> {
     _lock: D::File,
 }
 
-impl<D: Disk> Identity<D> {
-    /// Locks the directory and writes down who uses it. A directory without anything of ours becomes one.
-    pub(crate) fn take(disk: &D, entropy: &dyn Entropy, now: UnixNanos) -> Result<Self, OpenError> {
+impl<D: Disk> Lock<D> {
+    /// Locks the directory. One that is empty gets an empty `piperoll.dir`; nothing else is written.
+    pub(crate) fn take(disk: &D) -> Result<Self, OpenError> {
         let at = Path::new(DIRECTORY_FILE);
-        let lock = disk.lock(at).map_err(|error| match error.kind() {
+        if !check_names(disk)? {
+            check_nothing_there(disk)?;
+        }
+        let file = disk.lock(at).map_err(|error| match error.kind() {
             ErrorKind::WouldBlock => in_use(disk),
             _ => OpenError::io(at)(error),
         })?;
         let bytes = read_whole(disk, at, DIRECTORY_BYTES as u64 * 16).map_err(OpenError::io(at))?;
         let directory_id = if bytes.iter().all(|byte| *byte == 0) {
             check_nothing_there(disk)?;
-            random(entropy)
+            None
         } else {
-            DirectoryFile::decode(&bytes).map_err(refuse)?.directory_id
+            Some(DirectoryFile::decode(&bytes).map_err(refuse)?.directory_id)
         };
+        Ok(Self { file, directory_id })
+    }
+
+    /// Writes down who uses the directory. One without anything of ours becomes ours.
+    pub(crate) fn sign(
+        self,
+        disk: &D,
+        entropy: &dyn Entropy,
+        now: UnixNanos,
+    ) -> Result<Identity<D>, OpenError> {
+        let lock = self.file;
+        let directory_id = self.directory_id.unwrap_or_else(|| random(entropy));
         let process_id = std::process::id();
         let directory =
             DirectoryFile { directory_id, instance_id: random(entropy), process_id, started: now };
@@ -41,10 +70,12 @@ impl<D: Disk> Identity<D> {
         lock.write_at(&[IoSlice::new(&directory.encode())], 0)
             .and_then(|()| lock.sync_data())
             .and_then(|()| disk.sync_dir(Path::new("")))
-            .map_err(OpenError::io(at))?;
-        Ok(Self { directory, _lock: lock })
+            .map_err(OpenError::io(Path::new(DIRECTORY_FILE)))?;
+        Ok(Identity { directory, _lock: lock })
     }
+}
 
+impl<D: Disk> Identity<D> {
     /// Whether this start still is the one that uses the directory; else why not.
     pub(crate) fn check(&self, disk: &D) -> Result<(), String> {
         let at = Path::new(DIRECTORY_FILE);
@@ -75,20 +106,60 @@ fn in_use<D: Disk>(disk: &D) -> OpenError {
 
 fn refuse(error: DirectoryError) -> OpenError {
     match error {
-        DirectoryError::Newer(_) => OpenError::Newer(error.to_string()),
+        DirectoryError::Newer(_) => OpenError::Newer(format!("{DIRECTORY_FILE}: {error}")),
         DirectoryError::Magic | DirectoryError::Damaged => OpenError::Directory(error.to_string()),
     }
 }
 
-/// Only an empty directory becomes ours: logs without their `piperoll.dir` are for a person to look at.
+/// Looks at the names at the top; answers whether `piperoll.dir` is among them.
+fn check_names<D: Disk>(disk: &D) -> Result<bool, OpenError> {
+    let root = Path::new("");
+    let mut is_there = false;
+    for entry in disk.list(root).map_err(OpenError::io(root))? {
+        let expected = if entry.name == LOGS_DIR || entry.name == TREE_DIR {
+            EntryKind::Directory
+        } else if entry.name == DIRECTORY_FILE || entry.name == BALLAST_FILE {
+            EntryKind::File
+        } else {
+            continue;
+        };
+        if entry.kind != expected {
+            return Err(not_ours(Path::new(&entry.name), expected));
+        }
+        is_there |= entry.name == DIRECTORY_FILE;
+    }
+    Ok(is_there)
+}
+
+/// That something else has the place of a file or directory of ours (R29).
+pub(crate) fn not_ours(at: &Path, expected: EntryKind) -> OpenError {
+    let expected = if expected == EntryKind::Directory { "directory" } else { "regular file" };
+    OpenError::Directory(format!(
+        "{} is no {expected}: expected a {expected} of its own there, and no link is followed inside a data \
+         directory. Put the {expected} itself there; to keep the data elsewhere, move the whole directory",
+        at.display()
+    ))
+}
+
+/// Only an empty directory becomes ours: logs without their `piperoll.dir` are for a person to look at, and files of
+/// others say that another directory was meant.
 fn check_nothing_there<D: Disk>(disk: &D) -> Result<(), OpenError> {
     let root = Path::new("");
     let names = disk.list(root).map_err(OpenError::io(root))?;
-    let ours = |name: &std::ffi::OsString| name == "logs" || name == "tree";
-    match names.iter().find(|entry| ours(&entry.name)) {
-        Some(entry) => Err(OpenError::Directory(format!(
+    let ours = |name: &OsStr| name == LOGS_DIR || name == TREE_DIR;
+    let others = |name: &OsStr| name != DIRECTORY_FILE && name != FOUND_BY_FSCK;
+    let find = |is: &dyn Fn(&OsStr) -> bool| names.iter().map(|entry| &*entry.name).find(|name| is(name));
+    if let Some(name) = find(&ours) {
+        return Err(OpenError::Directory(format!(
             "{DIRECTORY_FILE} is empty or missing, and {} is there: put the file back from a copy",
-            Path::new(&entry.name).display()
+            name.display()
+        )));
+    }
+    match find(&others) {
+        Some(name) => Err(OpenError::Directory(format!(
+            "it is no piperoll directory, and not empty ({} is there): name an empty directory, or one that \
+             does not exist yet",
+            name.display()
         ))),
         None => Ok(()),
     }

@@ -36,6 +36,18 @@ impl OsDisk {
         Ok(Self { root, resolves_beneath })
     }
 
+    /// The id of the user whom a file or directory belongs to; of the root itself for an empty path.
+    pub fn owner(&self, at: &Path) -> Result<u32> {
+        let is_root = at.as_os_str().is_empty();
+        let (parent, name) = if is_root { (Vec::new(), OsStr::new(".")) } else { parent_and_name(at)? };
+        Ok(rustix::fs::statat(self.directory(&parent)?, name, AtFlags::SYMLINK_NOFOLLOW)?.st_uid)
+    }
+
+    /// The id of the user as whom this process makes files.
+    pub fn user() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
     fn open_at(&self, at: &Path, flags: OFlags) -> Result<OwnedFd> {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let (parent, name) = parent_and_name(at)?;

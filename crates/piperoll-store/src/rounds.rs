@@ -51,7 +51,8 @@ pub(crate) struct Rounds {
     written: u64,
 }
 
-fn path(number: u64) -> PathBuf {
+/// The file of a round.
+pub(crate) fn path(number: u64) -> PathBuf {
     Path::new(TREE_DIR).join(format!("round.{}", number % 2))
 }
 

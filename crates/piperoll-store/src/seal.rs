@@ -11,7 +11,7 @@ use crate::loss::AcceptedLoss;
 use crate::recover::{ENTRY_FILE_BYTES_MAX, Source};
 use crate::segment::{Home, IndexBytes, LogBytes, OpenSegment, PinError, SealedBody, Segment};
 use crate::stats::add;
-use piperoll_format::entry::{Entry, EntryFile, EntryHead, Seal};
+use piperoll_format::entry::{Entry, EntryFile, EntryFileError, EntryHead, Seal};
 use piperoll_format::frame::check_frame;
 use piperoll_format::limits::SEGMENT_HEADER_BYTES;
 use piperoll_format::names::Name;
@@ -183,10 +183,20 @@ pub(crate) fn read<D: Disk>(home: &Home<D>, first: Sequence) -> Result<Seal, Pin
     let at = FileKind::Seal.path(&home.dir, first);
     let bytes = read_whole(&*home.disk, &at, ENTRY_FILE_BYTES_MAX).map_err(PinError::io(&at))?;
     match EntryFile::decode(&bytes).map(|file| file.entry) {
+        Ok(Entry::Seal(seal)) if seal.index_version > CANONICAL_VERSION => {
+            let version = seal.index_version;
+            Err(newer(&at, format!("it names an index of version {version}: use a later piperoll")))
+        }
         Ok(Entry::Seal(seal)) if seal.head.first == first => Ok(seal),
+        // It is not damaged, so it is never made again.
+        Err(error @ EntryFileError::Newer { .. }) => Err(newer(&at, error.to_string())),
         Ok(_) => Err(PinError::damaged(&at, Offset(0), "expected the seal of this segment")),
         Err(error) => Err(PinError::damaged(&at, Offset(0), error)),
     }
+}
+
+fn newer(at: &Path, text: String) -> PinError {
+    PinError::io(at)(std::io::Error::new(std::io::ErrorKind::Unsupported, text))
 }
 
 /// Reads the seal of a segment whose next one begins at `next`. One that is damaged is made again where the next

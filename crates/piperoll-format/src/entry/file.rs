@@ -1,6 +1,6 @@
 //! A file with one entry: `.seal`, `.drop`, `.loss`, `.reindex`, `log.open`.
 
-use super::{Entry, EntryError};
+use super::{ENTRY_VERSION, Entry, EntryError, Open};
 use crate::fixed::{Fixed, put_crc, without_crc};
 use crate::wire::{Reader, Value, put_number, put_text};
 
@@ -75,7 +75,11 @@ pub enum EntryFileError {
     #[error(transparent)]
     Entry(#[from] EntryError),
     /// A later version wrote it.
-    #[error("the entry has kind {kind} version {version}, which a later version of piperoll reads")]
+    #[error(
+        "the entry is of kind {kind} version {version}, this program reads version {ENTRY_VERSION} of the kinds 0 to \
+         {}: use a later piperoll",
+        Open::KIND
+    )]
     Newer {
         /// The kind.
         kind: u8,

@@ -1,6 +1,6 @@
 //! Tails: live, from a position, from a time, across a restart.
 
-use crate::support::{Daemon, config, event, ids};
+use crate::support::{Daemon, config, event, first_start, ids};
 use piperoll_client::{Client, ClientOptions, Tail};
 use piperoll_proto::v1::{EventRecord, TailRequest, tail_request::Start};
 use piperoll_server::{StartOptions, start};
@@ -53,7 +53,7 @@ async fn a_tail_begins_at_a_position_or_a_time_and_says_when_it_is_live() {
 async fn a_tail_goes_on_after_a_restart_of_the_daemon_and_misses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = config(directory.path());
-    let running = start(config.clone(), StartOptions::default()).await.unwrap();
+    let running = start(config.clone(), first_start()).await.unwrap();
     config.server.grpc_listen = running.grpc_address;
     let options = ClientOptions::new(format!("http://{}", running.grpc_address));
     let client = Client::connect(options).await.unwrap();

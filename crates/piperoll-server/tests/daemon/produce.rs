@@ -74,8 +74,7 @@ async fn what_was_sent_before_a_restart_of_the_producer_is_stored_once() {
 async fn a_producer_survives_a_restart_of_the_daemon() {
     let directory = tempfile::tempdir().unwrap();
     let mut config = crate::support::config(directory.path());
-    let running =
-        piperoll_server::start(config.clone(), piperoll_server::StartOptions::default()).await.unwrap();
+    let running = piperoll_server::start(config.clone(), crate::support::first_start()).await.unwrap();
     // The second daemon takes the port of the first, which only now is known.
     config.server.grpc_listen = running.grpc_address;
     let endpoint = format!("http://{}", running.grpc_address);

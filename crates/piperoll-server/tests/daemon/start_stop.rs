@@ -1,6 +1,6 @@
 //! Starting where it cannot be done, and stopping while there is work.
 
-use crate::support::{Daemon, config, event, find, ids};
+use crate::support::{Daemon, config, event, find, first_start, ids};
 use piperoll_client::ProducerOptions;
 use piperoll_proto::v1::{Order, TailRequest};
 use piperoll_server::{StartError, StartOptions, start};
@@ -12,7 +12,7 @@ async fn another_address_than_loopback_is_refused_unless_it_is_asked_for() {
     config.server.grpc_listen = "0.0.0.0:0".parse().unwrap();
     let error = start(config.clone(), StartOptions::default()).await.err().unwrap();
     assert!(error.to_string().contains("--insecure-listen"), "{error}");
-    let options = StartOptions { insecure_listen: true, ..StartOptions::default() };
+    let options = StartOptions { insecure_listen: true, ..first_start() };
     start(config, options).await.unwrap().stop().await.unwrap();
 }
 
@@ -33,8 +33,7 @@ async fn a_port_in_use_a_directory_in_use_and_a_missing_one_are_named() {
     let missing = other.path().join("missing");
     let error = start(config(&missing), StartOptions::default()).await.err().unwrap();
     assert!(error.to_string().contains("no such directory"), "{error}");
-    let options = StartOptions { create_directory: true, ..StartOptions::default() };
-    start(config(&missing), options).await.unwrap().stop().await.unwrap();
+    start(config(&missing), first_start()).await.unwrap().stop().await.unwrap();
     assert!(missing.join("piperoll.dir").exists());
     daemon.running.stop().await.unwrap();
 }

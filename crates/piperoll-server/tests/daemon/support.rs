@@ -25,6 +25,11 @@ pub(crate) fn config(directory: &Path) -> Config {
     config
 }
 
+/// Makes the data directory.
+pub(crate) fn first_start() -> StartOptions {
+    StartOptions { create_directory: true, ..StartOptions::default() }
+}
+
 impl Daemon {
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
@@ -34,7 +39,7 @@ impl Daemon {
         let directory = tempfile::tempdir().unwrap();
         let mut config = config(directory.path());
         change(&mut config);
-        Self { running: start(config, StartOptions::default()).await.unwrap(), directory }
+        Self { running: start(config, first_start()).await.unwrap(), directory }
     }
 
     pub(crate) fn endpoint(&self) -> String {

@@ -1,5 +1,6 @@
 //! Drops that a crash interrupted (R26), and where a log begins after them.
 
+use super::before::newer;
 use super::files::LogFiles;
 use super::log::read_entry;
 use super::{OpenError, Recovery};
@@ -7,7 +8,7 @@ use crate::disk::Disk;
 use crate::durable::FileKind;
 use crate::retire::{DROPPED_KINDS, finish_drop};
 use crate::segment::Home;
-use piperoll_format::entry::{Entry, EntryFile};
+use piperoll_format::entry::{Entry, EntryFile, EntryFileError};
 use piperoll_format::units::Sequence;
 
 impl<D: Disk> Recovery<'_, D> {
@@ -31,6 +32,7 @@ impl<D: Disk> Recovery<'_, D> {
                 Ok(Entry::Drop(drop)) => {
                     end = end.max(Some(drop.head.end)).max(self.lost_behind(home, files, first)?);
                 }
+                Err(error @ EntryFileError::Newer { .. }) => return Err(newer(&path, &error)),
                 other => {
                     let what = other.map_or_else(|error| error.to_string(), |_| "no drop entry".to_owned());
                     self.note(format!("the receipt {} cannot be read: {what}", path.display()));

@@ -34,6 +34,18 @@ impl LogFiles {
         self.kinds.get(&first).is_some_and(|kinds| kinds.contains(&kind))
     }
 
+    /// Notes the file of this name; false where it is none of a log's.
+    pub(super) fn add(&mut self, name: &str) -> bool {
+        if let Some((first, kind)) = FileKind::parse(name) {
+            self.kinds.entry(first).or_default().insert(kind);
+        } else if name == LOG_OPEN {
+            self.log_open = true;
+        } else {
+            return false;
+        }
+        true
+    }
+
     /// Notes that a file is gone.
     pub(super) fn removed(&mut self, first: Sequence, kind: FileKind) {
         if let Some(kinds) = self.kinds.get_mut(&first) {
@@ -52,10 +64,8 @@ impl<D: Disk> Recovery<'_, D> {
             let name = entry.name.to_str().unwrap_or_default();
             if entry.kind != EntryKind::File {
                 self.report.foreign.push(at);
-            } else if let Some((first, kind)) = FileKind::parse(name) {
-                files.kinds.entry(first).or_default().insert(kind);
-            } else if name == LOG_OPEN {
-                files.log_open = true;
+            } else if files.add(name) {
+                // One of ours.
             } else if is_temporary(name) {
                 self.disk.unlink(&at).map_err(OpenError::io(&at))?;
             } else if name != DROPPED {

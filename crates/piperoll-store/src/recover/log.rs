@@ -1,5 +1,6 @@
 //! Opening one log: its segments in a row, without a gap, the last one walked.
 
+use super::before::newer;
 use super::files::LogFiles;
 use super::loss::{AcceptedLosses, Lost, no_bytes};
 use super::tail::{LastSegment, Walked, walk_segment};
@@ -513,7 +514,7 @@ pub(super) fn read_header<D: Disk>(
             let wrong = || format!("{} is a segment of another place", path.display());
             Ok(is_own.then_some(header).ok_or_else(wrong))
         }
-        Err(error @ SegmentError::Newer(_)) => Err(OpenError::Newer(format!("{}: {error}", path.display()))),
+        Err(error @ SegmentError::Newer(_)) => Err(newer(&path, &error)),
         Err(error) => Ok(Err(format!("{} is damaged: {error}", path.display()))),
     }
 }

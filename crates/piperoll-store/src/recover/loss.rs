@@ -1,5 +1,6 @@
 //! Losses: those that a person accepted, each in a file of its own, and those that nobody has accepted yet.
 
+use super::before::newer;
 use super::files::LogFiles;
 use super::log::read_entry;
 use super::{OpenError, Recovery};
@@ -7,7 +8,7 @@ use crate::disk::{Disk, DiskFile, Open};
 use crate::durable::{FileKind, hash};
 use crate::loss::{AcceptedLoss, Loss};
 use crate::segment::Home;
-use piperoll_format::entry::{Entry, EntryFile};
+use piperoll_format::entry::{Entry, EntryFile, EntryFileError};
 use piperoll_format::units::{LogId, Root, Sequence};
 use piperoll_format::walk::FrameAfter;
 use std::collections::{BTreeMap, BTreeSet};
@@ -119,6 +120,7 @@ impl<D: Disk> Recovery<'_, D> {
                 let path = FileKind::Log.path(&home.dir, first);
                 Ok(Some(AcceptedLoss::new(path, &loss, detail)))
             }
+            Err(error @ EntryFileError::Newer { .. }) => Err(newer(&at, &error)),
             other => {
                 let what = other.map_or_else(|error| error.to_string(), |_| "no loss entry".to_owned());
                 self.note(format!("the accepted loss {} cannot be read: {what}", at.display()));

@@ -3,6 +3,7 @@
 //! A start reads the tails and not the history: the last segment of each log is walked, sealed ones are
 //! opened when somebody reads them.
 
+mod before;
 mod drops;
 mod files;
 mod log;
@@ -22,7 +23,7 @@ use crate::catalog::{Catalog, LOGS_DIR, Log, log_dir};
 use crate::core::Core;
 use crate::disk::{Disk, EntryKind};
 use crate::durable::ensure_dir;
-use crate::identity::Identity;
+use crate::identity::Lock;
 use crate::keeper::Keeper;
 use crate::options::{Clock, Entropy, Options};
 use crate::read::Reader;
@@ -54,7 +55,7 @@ pub enum OpenError {
     #[error("{0}")]
     Directory(String),
     /// The system refused.
-    #[error("cannot open the directory: {}: {source}", path.display())]
+    #[error("{}{source}{}", of_file(path), remedy(source))]
     Io {
         /// The file or directory; empty for the directory itself.
         path: PathBuf,
@@ -71,6 +72,24 @@ fn in_use(holder: Option<&(u32, UnixNanos)>) -> String {
             format!("in use by pid {process}{since}")
         }
         None => "in use by another process".to_owned(),
+    }
+}
+
+fn of_file(path: &Path) -> String {
+    if path.as_os_str().is_empty() { String::new() } else { format!("{}: ", path.display()) }
+}
+
+/// What to do about an error of the system, where that is known.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; mount it to be written: a daemon needs to write from its start on"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; run the daemon as the user whom the directory belongs to, or give it to the daemon's user with all \
+             that is in it (chown -R)"
+        }
+        _ => "",
     }
 }
 
@@ -162,15 +181,18 @@ pub fn open<D: Disk>(
 ) -> Result<Opened<D>, OpenError> {
     let disk = Arc::new(disk);
     let options = options.bounded();
-    let identity = Identity::take(&*disk, &*entropy, clock.now().wall)?;
+    let lock = Lock::take(&*disk)?;
+    before::look(&disk)?;
+    let mut report = RecoveryReport::default();
+    let mut rounds = Rounds::load(&*disk, &mut report)?;
+    // Nothing was written before this; now everything may be.
+    let identity = lock.sign(&*disk, &*entropy, clock.now().wall)?;
     let ballast = Ballast::take(&*disk, options.ballast_bytes, options.allocate_bytes_min);
     let ballast = ballast.map_err(OpenError::io(Path::new(BALLAST_FILE)))?;
     for dir in [LOGS_DIR, TREE_DIR] {
         let dir = Path::new(dir);
         ensure_dir(&*disk, Path::new(""), dir).map_err(OpenError::io(dir))?;
     }
-    let mut report = RecoveryReport::default();
-    let mut rounds = Rounds::load(&*disk, &mut report)?;
     let marked = rounds.marks().map(|mark| mark.head.made).max();
     let mut recovery = Recovery {
         disk: &disk,
@@ -249,16 +271,19 @@ impl<'a, D: Disk> Recovery<'a, D> {
     }
 }
 
+/// Where the log of a tenant and a class is.
+fn home<D: Disk>(disk: &Arc<D>, tenant: &Name, class: Name) -> Home<D> {
+    let dir = log_dir(tenant, &class);
+    Home { disk: Arc::clone(disk), tenant: tenant.clone(), class, dir, notes: Mutex::default() }
+}
+
 impl<D: Disk> Recovery<'_, D> {
     fn all_logs(&mut self) -> Result<Vec<Log<D>>, OpenError> {
         let mut logs = Vec::new();
         let top = Path::new(LOGS_DIR);
         for tenant in self.names(top)? {
             for class in self.names(&top.join(tenant.as_str()))? {
-                let dir = log_dir(&tenant, &class);
-                let disk = Arc::clone(self.disk);
-                let home =
-                    Arc::new(Home { disk, tenant: tenant.clone(), class, dir, notes: Mutex::default() });
+                let home = Arc::new(home(self.disk, &tenant, class));
                 logs.extend(self.log_or_why_not(&home)?);
             }
         }

@@ -1,5 +1,6 @@
 //! What one log's disk errors, a damaged seal and damaged bytes of sealed segments do, and what they leave alone.
 
+use super::recovering::crc32fast_of;
 use super::world::{FIRST_LOG, World, name, request};
 use crate::disk::Disk as _;
 use crate::sim::{CallKind, Crash, Effect, Fault};
@@ -158,6 +159,26 @@ fn sealed_world(ending: &str) -> (World, Vec<PathBuf>) {
     assert!(world.keeper().seal_ready().iter().all(Result::is_ok));
     let files = world.names_with(ending).iter().map(|name| Path::new("logs/t/a").join(name)).collect();
     (world, files)
+}
+
+/// R28: deep in the history, where no start looks. It is not damaged, so nothing is made again.
+#[test]
+fn a_seal_of_a_later_version_is_told_by_whoever_reads_it_and_left_alone() {
+    let (before, seals) = sealed_world("seal");
+    let mut world = before.on(before.disk.crash(Crash::Nothing));
+    let newer = |bytes: &mut Vec<u8>| {
+        bytes[1] = 2;
+        let end = bytes.len() - 4;
+        let crc = crc32fast_of(&bytes[..end]);
+        bytes[end..].copy_from_slice(&crc);
+    };
+    world.disk.corrupt(&seals[0], newer).unwrap();
+    let content = world.disk.contents(&seals[0]).unwrap();
+    world.open().unwrap();
+    let error = world.sequences("").unwrap_err().to_string();
+    assert!(error.contains("version 2") && error.contains("use a later piperoll"), "{error}");
+    world.keeper().check_history();
+    assert_eq!(world.disk.contents(&seals[0]).unwrap(), content);
 }
 
 /// R20: every flipped byte and every cut of a seal: it says the same again, and answers do not change.

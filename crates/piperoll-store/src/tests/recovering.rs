@@ -41,10 +41,12 @@ fn a_later_version_is_refused_untouched() {
             bytes[60..].copy_from_slice(&crc);
         })
         .unwrap();
+    let before = after.disk.contents("piperoll.dir").unwrap();
     assert!(matches!(after.open(), Err(OpenError::Newer(_))));
+    assert_eq!(after.disk.contents("piperoll.dir").unwrap(), before);
 }
 
-fn crc32fast_of(bytes: &[u8]) -> [u8; 4] {
+pub(super) fn crc32fast_of(bytes: &[u8]) -> [u8; 4] {
     let mut crc = !0_u32;
     for byte in bytes {
         crc ^= u32::from(*byte);

@@ -20,8 +20,8 @@ pub(crate) struct Args {
     /// Listen on an address that other machines reach, although nothing is encrypted and nobody is asked who they are
     #[arg(long)]
     insecure_listen: bool,
-    /// Make the data directory if it is missing. Not the default, so that a volume that was not mounted is
-    /// noticed instead of being filled from the beginning
+    /// Make the data directory if it is missing, or begin one in an empty directory. Not the default, so that a volume
+    /// that was not mounted is noticed instead of being filled from the beginning
     #[arg(long)]
     init: bool,
     /// Write the addresses into this file, as JSON, once the daemon is ready

@@ -2,10 +2,11 @@
 
 use crate::daemon::{Daemon, wait_until, write};
 use crate::http::get;
-use crate::input::{CLASSES, append_lines, ids};
+use crate::input::{CLASSES, append_lines, at_terminal, ids};
 use crate::program::{client_command, run, run_with};
 use serde_json::{Value, json};
 use std::fs;
+use std::path::{Path, PathBuf};
 use tempfile::tempdir;
 
 /// The first sequence behind a damaged first segment.
@@ -19,12 +20,9 @@ fn document(daemon: &Daemon, arguments: &[&str], code: i32) -> Value {
     serde_json::from_str(&run(daemon, arguments).with(code)).unwrap()
 }
 
-/// R8: damage while the daemon is down; it starts, tells, refuses, shows the loss, accepts it, and goes on through
-/// seal and restart.
-#[test]
-fn a_damaged_log_goes_on_once_its_loss_is_accepted() {
-    let folder = tempdir().unwrap();
-    let mut daemon = Daemon::start(folder.path(), CLASSES, &[]);
+/// A daemon with three events, the second of them damaged while it was down; the file, and where the second frame is.
+fn damaged_daemon(folder: &Path) -> (Daemon, PathBuf, usize) {
+    let mut daemon = Daemon::start(folder, CLASSES, &[]);
     for id in ["e1", "e2", "e3"] {
         append_lines(&daemon, &event(id));
     }
@@ -36,6 +34,29 @@ fn a_damaged_log_goes_on_once_its_loss_is_accepted() {
     bytes[second + 80] ^= 1;
     write(&file, &bytes);
     daemon.kill_and_restart();
+    (daemon, file, second)
+}
+
+/// R8: only the log's name is a yes.
+#[test]
+fn a_person_at_a_terminal_is_asked_before_a_loss_is_accepted() {
+    let folder = tempdir().unwrap();
+    let (daemon, ..) = damaged_daemon(folder.path());
+    let Some(refused) = at_terminal(&daemon, "accept-loss standard", "yes\n") else { return };
+    assert!(refused.out.contains("Type 'default/standard' to confirm"), "{}", refused.out);
+    refused.with(1);
+    run(&daemon, &["count"]).with(3);
+    at_terminal(&daemon, "accept-loss standard", "default/standard\n").unwrap().with(0);
+    assert_eq!(run(&daemon, &["count"]).with(0), "2\n");
+}
+
+/// R8: damage while the daemon is down; it starts, tells, refuses, shows the loss, accepts it, and goes on through
+/// seal and restart.
+#[test]
+fn a_damaged_log_goes_on_once_its_loss_is_accepted() {
+    let folder = tempdir().unwrap();
+    let (mut daemon, file, second) = damaged_daemon(folder.path());
+    let bytes = fs::read(&file).unwrap();
 
     let status = document(&daemon, &["status", "-o", "json"], 0);
     let reason = status["logs"][0]["read_only_reason"].as_str().unwrap().to_owned();

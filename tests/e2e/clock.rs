@@ -1,16 +1,17 @@
 //! A daemon that starts with a clock far ahead of its last entry, and the commands that say so and end it.
 
-use crate::daemon::{Daemon, command};
+use crate::daemon::{Daemon, PATIENCE};
 use crate::http;
-use crate::input::CLASSES;
+use crate::input::{CLASSES, at_terminal, event};
 use crate::past::{engine, store};
 use crate::program::{client_command, run, run_with};
+use piperoll_client::{Client, ClientError, ClientOptions, ProducerOptions};
 use piperoll_proto::v1::{AppendRequest, Event};
 use piperoll_store::kernel_clock;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::process::Command;
 use tempfile::tempdir;
+use tonic::Code;
 
 /// 2020-01-01T00:00:00Z.
 const LONG_AGO_NS: i64 = 1_577_836_800_000_000_000;
@@ -92,26 +93,45 @@ fn a_clock_that_is_not_believed_is_accepted_by_a_person_and_recorded() {
     foreign.with(2);
 }
 
+/// R25: `clock_not_believed` does not pass by itself, so a producer is told at once; the same batch may be sent again
+/// once a person has accepted the clock, and is stored once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_does_not_wait_for_a_clock_that_is_not_believed() {
+    let folder = tempdir().unwrap();
+    let Some(daemon) = old_daemon(folder.path()) else { return };
+    let client = Client::connect(ClientOptions::new(daemon.grpc())).await.unwrap();
+    let send = async || {
+        let options =
+            ProducerOptions { producer_id: Some(7), retry_for: PATIENCE, ..ProducerOptions::default() };
+        let mut producer = client.producer(options).unwrap();
+        let pushed = producer.push(&event("e1")).await;
+        match pushed {
+            Ok(()) => producer.finish().await.map(|_| ()),
+            Err(error) => Err(error),
+        }
+    };
+    let error = send().await.unwrap_err();
+    assert!(matches!(&error, ClientError::Refused(_)), "tried again: {error:?}");
+    assert_eq!(error.code(), Some(Code::FailedPrecondition));
+    assert!(error.to_string().contains("piperoll clock accept"), "{error}");
+    assert_eq!(run(&daemon, &["count"]).with(0), "1\n", "nothing was stored");
+    run(&daemon, &["clock", "accept", "--yes"]).with(0);
+    for _ in 0..2 {
+        send().await.unwrap();
+        assert_eq!(run(&daemon, &["count"]).with(0), "2\n", "the same batch is stored once");
+    }
+}
+
 /// R25: a person at a terminal is asked, and only the word is a yes.
 #[test]
 fn a_person_at_a_terminal_is_asked_before_the_clock_is_accepted() {
-    if Command::new("script").arg("--version").output().is_err() {
-        eprintln!("skipped, because there is no `script` to make a terminal with");
-        return;
-    }
     let folder = tempdir().unwrap();
     let Some(daemon) = old_daemon(folder.path()) else { return };
-    let answer = |word: &[u8]| {
-        let mut script = Command::new("script");
-        script.env("PIPEROLL_ENDPOINT", daemon.grpc()).current_dir(folder.path());
-        let program = format!("{} clock accept", command(folder.path()).get_program().display());
-        run_with(script, &["-qec", &program, "/dev/null"], word)
-    };
-    let refused = answer(b"yes\n");
+    let Some(refused) = at_terminal(&daemon, "clock accept", "yes\n") else { return };
     assert!(refused.out.contains("Type 'accept' to confirm"), "{}", refused.out);
     refused.with(1);
     assert_eq!(status(&daemon)["appends_refused"], json!(true));
-    let accepted = answer(b"accept\n").with(0);
+    let accepted = at_terminal(&daemon, "clock accept", "accept\n").unwrap().with(0);
     assert!(accepted.contains("_piperoll/_audit@0"), "{accepted}");
     append(&daemon).with(0);
 }

@@ -1,9 +1,10 @@
 //! Events to send, and small steps that most tests take.
 
-use crate::daemon::Daemon;
-use crate::program::{client_command, run_with};
+use crate::daemon::{Daemon, PROGRAM};
+use crate::program::{Ended, client_command, run_with};
 use piperoll_proto::v1::{Event, Outcome};
 use serde_json::Value;
+use std::process::Command;
 
 /// Two classes: deployments, and all else.
 pub(crate) const CLASSES: &str = r#"
@@ -51,4 +52,15 @@ pub(crate) fn event(id: &str) -> Event {
         reason: Some(format!("this is event {id}")),
         ..Event::default()
     }
+}
+
+/// Runs a command at a terminal, with what a person types; `None` where there is nothing to make one with.
+pub(crate) fn at_terminal(daemon: &Daemon, arguments: &str, typed: &str) -> Option<Ended> {
+    if Command::new("script").arg("--version").output().is_err() {
+        println!("skipped, because there is no `script` to make a terminal with");
+        return None;
+    }
+    let mut script = Command::new("script");
+    script.env("PIPEROLL_ENDPOINT", daemon.grpc()).current_dir(daemon.data().parent().unwrap());
+    Some(run_with(script, &["-qec", &format!("{PROGRAM} {arguments}"), "/dev/null"], typed.as_bytes()))
 }

@@ -48,9 +48,7 @@ fn directory(folder: &Path) -> PathBuf {
 fn every_file_checks_in_every_format() {
     let folder = tempdir().unwrap();
     let data = directory(folder.path());
-    let mut files = files_below(&data);
-    // Room, and nothing in it.
-    files.retain(|path| path.file_name().is_some_and(|name| name != "ballast"));
+    let files = files_below(&data);
     let endings: Vec<_> =
         files.iter().map(|path| path.extension().unwrap_or_default().to_str().unwrap()).collect();
     for ending in ["log", "idx", "seal", "open", "dir", "producers"] {
@@ -64,6 +62,16 @@ fn every_file_checks_in_every_format() {
         json_lines(&inspect(path, &["-o", "jsonl"]).with(0));
         csv::Reader::from_reader(inspect(path, &["-o", "csv"]).with(0).as_bytes()).headers().unwrap();
     }
+}
+
+#[test]
+fn the_ballast_says_what_it_is_for_and_how_much_it_keeps() {
+    let folder = tempdir().unwrap();
+    let ballast = directory(folder.path()).join("ballast");
+    let words = inspect(&ballast, &[]).with(0);
+    assert!(words.contains("room kept back") && words.contains("16777216 (16"), "{words}");
+    let document: Value = serde_json::from_str(&inspect(&ballast, &["-o", "json"]).with(0)).unwrap();
+    assert_eq!(document["bytes"], json!(16 << 20));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! `piperoll accept-loss`: what is lost of a log that damage made read-only, and the way on.
 
+use super::confirm::confirm;
 use super::connection::Connection;
-use super::{Done, Failure, Outcome, say};
+use super::{Done, Outcome, say};
 use crate::output::{Format, print_json, print_table, table, text};
-use anyhow::anyhow;
 use piperoll_proto::v1::{AcceptLossRequest, AcceptLossResponse, Loss};
 use serde_json::json;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 /// Show what is lost of a log that damage made read-only, and accept it
 ///
@@ -56,7 +56,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
     }
     if !args.yes {
         print(args.output, &log, &found)?;
-        if !ask(&log)? {
+        if !confirm(args.yes, "What is lost stays lost.", &log)? {
             say("nothing was accepted");
             return Ok(Done::Nothing);
         }
@@ -68,19 +68,6 @@ pub(crate) async fn run(args: Args) -> Outcome {
     }
     say(&format!("accepted; {log} takes appends again"));
     Ok(Done::Yes)
-}
-
-/// Asks the person at the terminal, who types the log's name.
-fn ask(log: &str) -> Result<bool, Failure> {
-    if !io::stdin().is_terminal() {
-        let words =
-            "nothing was accepted: there is no terminal to ask at; look at what is lost, then add --yes";
-        return Err(Failure::Usage(anyhow!(words)));
-    }
-    say(&format!("What is lost stays lost. To accept that, type the log's name, {log}:"));
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
-    Ok(answer.trim() == log)
 }
 
 fn print(format: Format, log: &str, answer: &AcceptLossResponse) -> io::Result<()> {

@@ -12,7 +12,9 @@ pub(crate) fn confirm(yes: bool, question: &str, word: &str) -> Result<bool, Fai
     }
     let stdin = io::stdin();
     if !stdin.is_terminal() {
-        return Err(Failure::usage(anyhow!("there is no terminal to ask at; say --yes to confirm")));
+        return Err(Failure::usage(anyhow!(
+            "nothing was done: there is no terminal to ask at; look, then say --yes to confirm"
+        )));
     }
     say(&format!("{question}\nType '{word}' to confirm:"));
     let mut line = String::new();

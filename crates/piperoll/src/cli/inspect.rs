@@ -21,8 +21,8 @@ const SMALL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// Show what is in a file of a data directory, and whether it checks
 ///
-/// Takes any of them: .log, .idx, .seal, .drop, .loss, .reindex, .producers, .torn, log.open, piperoll.dir and
-/// tree/round.N. It only reads, also beside a running daemon. What the files beside it say of this one (the seal,
+/// Takes any of them: .log, .idx, .seal, .drop, .loss, .reindex, .producers, .torn, log.open, piperoll.dir, ballast
+/// and tree/round.N. It only reads, also beside a running daemon. What the files beside it say of this one (the seal,
 /// the segment after it, the last mark) is compared with what is in it. Exit code 1 means: something does not check.
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
@@ -56,6 +56,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         Kind::Round => small::round(&subject, shown, &mut printer)?,
         Kind::Producers => small::producers(&subject, shown, &mut printer)?,
         Kind::Directory => small::directory(&subject, &mut printer)?,
+        Kind::Ballast => small::ballast(&subject, &mut printer)?,
         Kind::Raw => small::raw(&subject, &mut printer)?,
     }
     let checks = if args.events { printer.complaints() } else { printer.finish()? };
@@ -71,12 +72,16 @@ enum Kind {
     Round,
     Producers,
     Directory,
+    Ballast,
     Raw,
 }
 
 impl Kind {
     fn of(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_str()?;
+        if name == "ballast" {
+            return Some(Self::Ballast);
+        }
         match name.rsplit_once('.')? {
             ("piperoll", "dir") => Some(Self::Directory),
             ("round", _) => Some(Self::Round),
@@ -102,7 +107,7 @@ impl Subject {
     fn open(path: &Path) -> Result<Self, Failure> {
         let place = || path.display().to_string();
         let kind = Kind::of(path).ok_or_else(|| {
-            let names = ".log, .idx, .seal, .drop, .loss, .reindex, .producers, .torn, log.open, round.N, piperoll.dir";
+            let names = ".log, .idx, .seal, .drop, .loss, .reindex, .producers, .torn, log.open, round.N, piperoll.dir, ballast";
             Failure::Usage(anyhow!("{}: expected a file of a data directory by its name: {names}", place()))
         })?;
         let file = File::open(path).with_context(place).map_err(Failure::Usage)?;
@@ -144,6 +149,7 @@ mod tests {
         check("copy.seal", Some(Kind::Entry));
         check("tree/round.1", Some(Kind::Round));
         check("data/piperoll.dir", Some(Kind::Directory));
+        check("data/ballast", Some(Kind::Ballast));
         check("00000000000000000000.torn", Some(Kind::Raw));
         check("piperoll.toml", None);
         check("README", None);

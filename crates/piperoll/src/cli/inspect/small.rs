@@ -8,12 +8,45 @@ use piperoll_format::entry::{Drop, Entry, EntryFile, EntryFileError, EntryHead, 
 use piperoll_format::producers::decode_producers;
 use piperoll_format::round::{RoundError, RoundFile};
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+/// Bytes of the ballast that are read at a time.
+const STEP_BYTES: usize = 64 * 1024;
+/// Bytes of one of the blocks that a file's status counts.
+const BLOCK_BYTES: u64 = 512;
 /// Bytes of a raw file that are shown.
 const RAW_BYTES_SHOWN: u64 = 256;
 /// Bytes in a line of them.
 const RAW_LINE_BYTES: usize = 16;
+
+/// The ballast: how much room it keeps, and that nothing is in it.
+pub(super) fn ballast(subject: &Subject, printer: &mut Printer<impl Write>) -> Result<(), Failure> {
+    let reserved = subject.file.metadata()?.blocks().saturating_mul(BLOCK_BYTES);
+    printer.fact("bytes", Cell::Bytes(subject.length));
+    printer.fact("reserved", Cell::Bytes(reserved));
+    printer.fact("use", Cell::text("room kept back, to finish seals and drops on a full disk"));
+    if reserved >= subject.length {
+        printer.holds("room", "the file system keeps all of it");
+    } else {
+        printer.unknown("room", "the file system keeps less than that: it may not be able to, or compress");
+    }
+    let (mut step, mut at) = (vec![0; STEP_BYTES], 0_u64);
+    loop {
+        let read = (&subject.file).read(&mut step)?;
+        let bytes = step.get(..read).unwrap_or_default();
+        if let Some(place) = bytes.iter().position(|byte| *byte != 0) {
+            let place = at.saturating_add(place as u64);
+            printer.fails("content", format!("a byte that is not zero at {place}: somebody else wrote it"));
+            return Ok(());
+        }
+        if read == 0 {
+            printer.holds("content", "nothing is in it");
+            return Ok(());
+        }
+        at = at.saturating_add(read as u64);
+    }
+}
 
 /// An entry's file: `.seal`, `.drop`, `.loss`, `.reindex`, `log.open`.
 pub(super) fn entry(subject: &Subject, printer: &mut Printer<impl Write>) -> Result<(), Failure> {

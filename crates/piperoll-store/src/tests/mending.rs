@@ -161,18 +161,32 @@ fn sealed_world(ending: &str) -> (World, Vec<PathBuf>) {
     (world, files)
 }
 
+/// What the next version would write in the place of an entry.
+fn of_next_version(bytes: &mut [u8]) {
+    bytes[1] = 2;
+    let end = bytes.len() - 4;
+    let crc = crc32fast_of(&bytes[..end]);
+    bytes[end..].copy_from_slice(&crc);
+}
+
+/// R28
+#[test]
+fn a_later_version_in_a_log_is_refused_before_anything_is_written() {
+    let (before, seals) = sealed_world("seal");
+    let mut world = before.on(before.disk.crash(Crash::Nothing));
+    world.disk.corrupt(&seals[1], |bytes| of_next_version(bytes)).unwrap();
+    let directory = world.disk.contents("piperoll.dir").unwrap();
+    let error = world.open().unwrap_err().to_string();
+    assert!(error.contains(seals[1].to_str().unwrap()) && error.contains("version 2"), "{error}");
+    assert_eq!(world.disk.contents("piperoll.dir").unwrap(), directory);
+}
+
 /// R28: deep in the history, where no start looks. It is not damaged, so nothing is made again.
 #[test]
 fn a_seal_of_a_later_version_is_told_by_whoever_reads_it_and_left_alone() {
     let (before, seals) = sealed_world("seal");
     let mut world = before.on(before.disk.crash(Crash::Nothing));
-    let newer = |bytes: &mut Vec<u8>| {
-        bytes[1] = 2;
-        let end = bytes.len() - 4;
-        let crc = crc32fast_of(&bytes[..end]);
-        bytes[end..].copy_from_slice(&crc);
-    };
-    world.disk.corrupt(&seals[0], newer).unwrap();
+    world.disk.corrupt(&seals[0], |bytes| of_next_version(bytes)).unwrap();
     let content = world.disk.contents(&seals[0]).unwrap();
     world.open().unwrap();
     let error = world.sequences("").unwrap_err().to_string();

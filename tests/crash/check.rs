@@ -6,10 +6,11 @@ use piperoll_proto::v1::event_service_client::EventServiceClient;
 use piperoll_proto::v1::{Event, EventRecord, Order, QueryRequest};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Compares everything that is there with everything that was promised.
-pub(crate) async fn check_everything(client: &Client, promises: &Promises) {
+/// Compares everything that is there with everything that was promised; answers how many events are there.
+pub(crate) async fn check_everything(client: &Client, promises: &Promises) -> usize {
     let found = check_from(client, promises, &BTreeMap::new()).await;
     assert!(found >= promises.batches.lock().unwrap().len() * events_of(1, 1).len());
+    found
 }
 
 /// The same where retention has dropped the events of a class before a sequence. Answers how many events are there.

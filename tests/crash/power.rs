@@ -1,12 +1,14 @@
 //! Power cuts (R6): the file system loses what is not on its device, in the middle of the load.
 
 use crate::check::{check_everything, check_retries, is_there};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, wait_until};
 use crate::kill::CONFIG;
 use crate::senders::{Promises, start_senders};
 use crate::volume::Volume;
 use piperoll_client::{Client, ClientOptions};
 use rustix::process::Signal;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Enough for a journal and some hundred thousand events; XFS takes no less. The image is sparse.
@@ -26,10 +28,28 @@ fn volume(kind: &str) -> Result<Volume, String> {
     Volume::image(kind, VOLUME_BYTES)
 }
 
+/// Stops the daemon where it is. When this returns, nothing more is said by it: a signal alone leaves its other threads
+/// running until one of them has taken it, and what these hear from a device without power, no machine would tell.
+fn freeze(daemon: &Daemon) {
+    daemon.signal(Signal::STOP);
+    wait_until("the daemon to stop", || {
+        let threads = fs::read_dir(format!("/proc/{}/task", daemon.pid())).unwrap();
+        let states: String = threads.filter_map(|thread| state(&thread.unwrap().path())).collect();
+        // Stopped, or in a call of the system from which it comes back stopped.
+        let is_stopped = states.contains(['T', 't']) && states.chars().all(|state| "TtD".contains(state));
+        is_stopped.then_some(())
+    });
+}
+
+/// The letter of a thread's state; none of one that has ended.
+fn state(thread: &Path) -> Option<char> {
+    let stat = fs::read_to_string(thread.join("stat")).ok()?;
+    stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next())
+}
+
 /// The machine stops, and comes back; or what the daemon said when it did not.
 fn cut(daemon: &mut Daemon, volume: &Volume) -> Result<(), String> {
-    // Nothing more is said from here on.
-    daemon.signal(Signal::STOP);
+    freeze(daemon);
     volume.cut_power().unwrap();
     daemon.kill();
     volume.mount_again();
@@ -46,12 +66,13 @@ async fn power_cuts(kind: &str) {
     let endpoint = daemon.grpc().to_owned();
     let senders = start_senders(&endpoint, &promises).await;
     let watched = Arc::clone(&promises);
-    let (daemon, volume) = tokio::task::spawn_blocking(move || {
+    // The daemon goes first, whatever fails.
+    let (volume, daemon) = tokio::task::spawn_blocking(move || {
         for number in 0..cuts() {
             watched.wait_for_more(1 + number.wrapping_mul(7_919) % 200);
             cut(&mut daemon, &volume).unwrap();
         }
-        (daemon, volume)
+        (volume, daemon)
     })
     .await
     .unwrap();

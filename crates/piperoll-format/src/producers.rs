@@ -26,7 +26,7 @@ pub struct ProducerState {
     pub id: u64,
     /// The number of its last message.
     pub last_sequence: u64,
-    /// When that was received.
+    /// When it was heard last: then, or when a retry of an earlier one was stored.
     pub received: UnixNanos,
     /// Where the message's events begin in the log.
     pub first_sequence: Sequence,

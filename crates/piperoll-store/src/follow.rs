@@ -24,10 +24,24 @@ impl RunningHash {
             let unreadable =
                 || PinError::damaged(log.path(), self.at, "bytes that were published cannot be mapped");
             let rest = log.from(self.at).ok_or_else(unreadable)?;
+            self.check(log, rest, reach)?;
             self.hasher.update(rest);
             self.at = reach.length;
         }
         Ok(Root(*self.hasher.finalize().as_bytes()))
+    }
+
+    /// A root goes into marks and headers that stay: bytes that come wrong from the map must not get into one.
+    fn check(&self, log: &LogBytes, rest: &[u8], reach: &Reach) -> Result<(), PinError> {
+        let mut at = self.at;
+        if at < Offset(SEGMENT_HEADER_BYTES) {
+            SegmentHeader::decode(rest).map_err(|error| PinError::damaged(log.path(), at, error))?;
+            at = Offset(SEGMENT_HEADER_BYTES);
+        }
+        while at < reach.length {
+            at = Offset(at.0.saturating_add(log.frame(at)?.header().length.into()));
+        }
+        Ok(())
     }
 }
 

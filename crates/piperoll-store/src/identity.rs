@@ -45,7 +45,9 @@ impl<D: Disk> Lock<D> {
             _ => OpenError::io(at)(error),
         })?;
         let bytes = read_whole(disk, at, DIRECTORY_BYTES as u64 * 16).map_err(OpenError::io(at))?;
-        let directory_id = if bytes.iter().all(|byte| *byte == 0) {
+        // Shorter than it ever is once it was written: its making was cut off, by a full disk for example.
+        let is_unfinished = bytes.len() < DIRECTORY_BYTES || bytes.iter().all(|byte| *byte == 0);
+        let directory_id = if is_unfinished {
             check_nothing_there(disk)?;
             None
         } else {
@@ -151,7 +153,7 @@ fn check_nothing_there<D: Disk>(disk: &D) -> Result<(), OpenError> {
     let find = |is: &dyn Fn(&OsStr) -> bool| names.iter().map(|entry| &*entry.name).find(|name| is(name));
     if let Some(name) = find(&ours) {
         return Err(OpenError::Directory(format!(
-            "{DIRECTORY_FILE} is empty or missing, and {} is there: put the file back from a copy",
+            "{DIRECTORY_FILE} is empty, cut short or missing, and {} is there: put the file back from a copy",
             name.display()
         )));
     }

@@ -1,12 +1,12 @@
 //! What a machine finds after its power came back: of everything that was not synced, any part.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::directory::{Directory, NodeId, apply};
 use super::file::{File, Stamped};
 use super::random::Random;
 use super::{Node, State};
-use std::sync::Arc;
 
 /// Undecided changes up to which every combination can be listed.
 const ALL_COMBINATIONS_MAX: usize = 20;
@@ -121,7 +121,8 @@ pub(super) fn survivors(state: &State, crash: Crash) -> State {
         Node::File(file) => Node::File(surviving_file(file, lives)),
         Node::Directory(directory) => Node::Directory(surviving_names(directory, lives)),
     });
-    State { nodes: nodes.collect(), capacity: state.capacity, ..State::default() }
+    let calls = state.calls.begin_again();
+    State { nodes: nodes.collect(), capacity: state.capacity, calls, ..State::default() }
 }
 
 fn surviving_file(file: &File, lives: impl Fn(u64) -> bool) -> File {

@@ -46,6 +46,9 @@ pub enum Effect {
     Lie,
     /// A write puts down so many bytes, and then fails.
     ShortWrite(u64, Errno),
+    /// From this call on all files together may have only so many bytes more than before it; see
+    /// [`super::SimDisk::set_capacity`].
+    Room(u64),
     /// A read or map gives one bit the other way round; the number is taken modulo the bits.
     FlipBit(u64),
     /// A read or map gives of one sector, by its number modulo those touched, what the device had before it was
@@ -168,6 +171,11 @@ impl Calls {
         if let Some(call) = self.last.back_mut() {
             call.failed = failed.map(Error::kind);
         }
+    }
+
+    /// For the disk that comes out of a crash.
+    pub(super) fn begin_again(&self) -> Self {
+        Self { keeps_all: self.keeps_all, ..Self::default() }
     }
 
     /// Calls of this kind that were made.

@@ -111,7 +111,7 @@ impl SimDisk {
         self.0.lock().calls.faults.len()
     }
 
-    /// From now on [`Self::last_calls`] has all calls, not the last few.
+    /// From now on [`Self::last_calls`] has all calls, not the last few; also on disks that come out of a crash.
     pub fn keep_all_calls(&self) {
         self.0.lock().calls.keeps_all = true;
     }
@@ -222,6 +222,10 @@ impl State {
             Some(Effect::Fail(errno)) if kind != CallKind::SyncData => Err(errno.into()),
             Some(Effect::DoneBut(errno)) if opens => Err(errno.into()),
             Some(Effect::DoneBut(errno)) => act(self, None).and(Err(errno.into())),
+            Some(Effect::Room(bytes)) => {
+                self.capacity = Some(self.used().saturating_add(bytes));
+                act(self, None)
+            }
             effect => act(self, effect),
         });
         self.calls.end(result.as_ref().err());

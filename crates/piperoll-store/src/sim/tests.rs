@@ -287,6 +287,18 @@ fn a_full_disk_takes_what_fits_and_what_was_preallocated() {
 }
 
 #[test]
+fn a_disk_runs_full_at_a_planned_call() {
+    let (disk, file) = with_file(b"abc");
+    disk.inject(Fault::next(Effect::Room(2)).after(1));
+    write(&file, &[1; 100], 0).expect("there is room yet");
+    assert_eq!(kind(write(&file, &[2; 3], 100)), ErrorKind::StorageFull);
+    assert_eq!(disk.contents("a").expect("there").len(), 102);
+    write(&file, &[3; 102], 0).expect("what it has it keeps");
+    disk.set_capacity(None);
+    write(&file, &[4; 1_000], 0).expect("there is room again");
+}
+
+#[test]
 fn a_stopped_machine_leaves_no_trace_of_later_calls() {
     let (disk, file) = with_file(b"abc");
     disk.stop_at(disk.calls() + 1);

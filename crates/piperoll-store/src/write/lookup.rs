@@ -15,6 +15,7 @@ use piperoll_format::producers::decode_producers;
 use piperoll_format::request::CheckedBatch;
 use piperoll_format::units::{Offset, Sequence, UnixNanos};
 use piperoll_index::{IndexError, SealedIndex, Terms, producer_key};
+use std::io::ErrorKind;
 
 /// What the logs know of a request.
 pub(crate) enum Known {
@@ -59,7 +60,7 @@ pub(crate) fn find<D: Disk>(
         match in_log(&log, since, name, key)? {
             (Some(message), _) => messages.push(message),
             (None, Some(oldest)) if oldest.0 > 0 => {
-                floors.push((log.class().clone(), last_before(log.home(), oldest, name)));
+                floors.push((log.class().clone(), last_before(log.home(), oldest, name)?));
             }
             (None, _) => {}
         }
@@ -101,13 +102,18 @@ fn in_log<D: Disk>(
     Ok((None, oldest))
 }
 
-/// The last sequence of a producer in a log before the segment `first`; 0 where nothing says so.
-fn last_before<D: Disk>(home: &Home<D>, first: Sequence, name: &ProducerName) -> u64 {
+/// The last sequence of a producer in a log before the segment `first`; 0 where the file of its roll has none. A file
+/// that cannot be read says nothing of what was sent: whoever asks must not take that for a no.
+fn last_before<D: Disk>(home: &Home<D>, first: Sequence, name: &ProducerName) -> Result<u64, PinError> {
     let path = FileKind::Producers.path(&home.dir, first);
-    let bytes = read_whole(&*home.disk, &path, PRODUCERS_BYTES_MAX).unwrap_or_default();
-    let states = decode_producers(&bytes).unwrap_or_default();
+    let bytes = match read_whole(&*home.disk, &path, PRODUCERS_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
+        Err(source) => return Err(PinError::Io { path, source }),
+    };
+    let states = decode_producers(&bytes).map_err(|error| PinError::damaged(&path, Offset(0), error))?;
     let own = states.iter().filter(|state| state.id == name.id && state.principal == *name.principal);
-    own.map(|state| state.last_sequence).max().unwrap_or(0)
+    Ok(own.map(|state| state.last_sequence).max().unwrap_or(0))
 }
 
 fn is_before<D: Disk>(segment: &Segment<D>, since: UnixNanos) -> bool {

@@ -29,7 +29,7 @@ const FOLLOW_BYTES: u64 = 4 * 1024 * 1024;
 pub(crate) struct Heard {
     /// Greatest sequence.
     pub(crate) last: u64,
-    /// When it came.
+    /// When the producer was heard last.
     pub(crate) received: UnixNanos,
     /// The frame that it is in.
     pub(crate) first: Sequence,
@@ -364,10 +364,34 @@ impl<D: Disk> ActiveWriter<D> {
     }
 }
 
-/// Notes that a producer was heard; a retry that was stored late does not lower its last sequence.
+/// Notes that a producer was heard; a retry that was stored late does not lower its last sequence. Who sent it was
+/// heard then all the same.
 pub(crate) fn hear(all: &mut HashMap<ProducerName, Heard>, name: ProducerName, heard: Heard) {
     let known = all.entry(name).or_insert(heard);
+    let received = known.received.max(heard.received);
     if known.last <= heard.last {
         *known = heard;
+    }
+    known.received = received;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R2: once a producer whose newest message was old by the clock was forgotten at a roll, although a retry of an
+    /// earlier one had just been stored.
+    #[test]
+    fn a_late_retry_counts_as_heard_and_does_not_lower_the_last_sequence() {
+        let name = ProducerName { principal: "tester".into(), id: 1 };
+        let mut all = HashMap::new();
+        let mut check = |last: u64, received: i64, expected: (u64, i64)| {
+            let heard = Heard { last, received: UnixNanos(received), first: Sequence(last), events: 1 };
+            hear(&mut all, name.clone(), heard);
+            assert_eq!((all[&name].last, all[&name].received.0), expected);
+        };
+        check(6, 10, (6, 10));
+        check(3, 20, (6, 20));
+        check(7, 15, (7, 20));
     }
 }

@@ -1,6 +1,6 @@
 //! A crash after each call of a script, and every state of the disk, or many drawn by seed, that it may leave.
 
-use std::sync::Mutex;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering::SeqCst;
 
 use piperoll_store::Options;
@@ -73,18 +73,27 @@ fn run_on(disk: SimDisk, plan: &Plan, stop: u64) -> World {
     world
 }
 
-/// The store comes back on `disk`, and has what it promised; then it works on.
-pub(crate) fn comes_back(before: &World, disk: SimDisk) -> Result<World, String> {
+/// The store comes back on `disk`, and has what it promised; what was sent may be sent again.
+fn recovers(before: &World, disk: SimDisk) -> Result<World, String> {
     let mut world = before.after(disk);
     world.tick(1_000_000_000);
-    let told = |world: &World, text: String| format!("{text}\nlast calls:\n{}", world.disk.last_calls());
     let done = world.open().and_then(|()| world.accept_outstanding()).and_then(|()| world.check(false));
+    // Until its clock is believed it takes no appends.
+    world.set_clock_right();
     let done = done.and_then(|()| world.retry_all()).and_then(|()| world.check(false));
-    let done = done.and_then(|()| works_on(&mut world));
-    match done {
-        Ok(()) => Ok(world),
-        Err(text) => Err(told(&world, text)),
-    }
+    done.map_err(|text| told(&world, &text))?;
+    Ok(world)
+}
+
+/// As [`recovers`]; then it works on.
+pub(crate) fn comes_back(before: &World, disk: SimDisk) -> Result<World, String> {
+    let mut world = recovers(before, disk)?;
+    works_on(&mut world).map_err(|text| told(&world, &text))?;
+    Ok(world)
+}
+
+fn told(world: &World, text: &str) -> String {
+    format!("{text}\nlast calls:\n{}", world.disk.last_calls())
 }
 
 /// With a healthy disk everything that waits is done at once.
@@ -92,7 +101,7 @@ fn works_on(world: &mut World) -> Result<(), String> {
     if !world.seal()? || !world.round()? || !world.sweep()? {
         return Err("seal, round or sweep failed on a healthy disk".to_owned());
     }
-    world.check(false)?;
+    world.check_answers()?;
     world.is_healthy()
 }
 
@@ -119,27 +128,40 @@ fn comes_back_twice(before: &World, disk: &SimDisk, seed: u64) -> Result<(), Str
     })
 }
 
-/// Tries up to `states` crashes of the world as it stands; one in `inside` of the new ones crashes again on the
-/// way back.
+/// How much is done with each disk that is new: one in so many …
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Depth {
+    /// … crashes again on the way back,
+    pub(crate) inside: u64,
+    /// … or works on after its recovery.
+    pub(crate) on: u64,
+}
+
+/// Tries up to `states` crashes of the world as it stands.
 pub(crate) fn crash_here(
     world: &World,
     stop: u64,
     states: usize,
-    inside: u64,
+    depth: Depth,
     tally: &Tally,
 ) -> Result<(), String> {
     tally.calls.fetch_add(1, SeqCst);
     let promises = promises(world);
-    for (at, crash) in world.disk.crashes(states, stop).into_iter().enumerate() {
+    let mut new = stop;
+    for crash in world.disk.crashes(states, stop) {
         let disk = world.disk.crash(crash);
         if !tally.is_new(disk.fingerprint(), promises) {
             continue;
         }
-        let back = if (at as u64 + stop).is_multiple_of(inside) {
+        new += 1;
+        let back = if new.is_multiple_of(depth.inside) {
             tally.inside.fetch_add(1, SeqCst);
-            comes_back_twice(world, &disk, stop)
-        } else {
+            comes_back_twice(world, &disk, new)
+        } else if new.is_multiple_of(depth.on) {
+            tally.worked_on.fetch_add(1, SeqCst);
             comes_back(world, disk).map(drop)
+        } else {
+            recovers(world, disk).map(drop)
         };
         back.map_err(|text| {
             format!("{crash:?} before call {stop}: {text}\nbefore the crash:\n{}", world.disk.last_calls())
@@ -163,24 +185,27 @@ fn states_each(possible: &[u64], wanted: u64) -> u64 {
 /// R1, R2, R3, R4, R6: a crash before any call, in every state of the disk, or many.
 #[test]
 fn every_call_may_be_the_last() {
-    let wanted = setting("PIPEROLL_CRASH_STATES", 20_000);
-    let inside = if wanted > 100_000 { 16 } else { 4 };
+    let wanted = setting("PIPEROLL_CRASH_STATES", 12_000);
+    let depth = if wanted > 100_000 { Depth { inside: 64, on: 8 } } else { Depth { inside: 8, on: 2 } };
     let plans = plans();
     let tally = Tally::new("exhaustive driver");
     for (at, plan) in plans.iter().enumerate() {
         let left = (plans.len() - at) as u64;
         let calls = plan.calls();
-        let possible = Mutex::new(Vec::new());
+        let worlds: Vec<OnceLock<World>> = (0..=calls).map(|_| OnceLock::new()).collect();
+        let world = |stop: u64| {
+            let slot = &worlds[usize::try_from(stop).expect("few")];
+            slot.get_or_init(|| plan.run_until(stop))
+        };
         on_all_cores(calls + 1, |stop| {
-            let undecided = plan.run_until(stop).disk.undecided();
-            possible.lock().expect("no panic before").push(1_u64 << undecided.min(32));
+            world(stop);
             Ok(())
         })
-        .expect("counted");
-        let possible = possible.into_inner().expect("no panic before");
+        .expect("done");
+        let possible: Vec<u64> = (0..=calls).map(|stop| 1 << world(stop).disk.undecided().min(32)).collect();
         let states = states_each(&possible, wanted.saturating_sub(tally.tried()) / left);
         let states = usize::try_from(states).expect("fits");
-        on_all_cores(calls + 1, |stop| crash_here(&plan.run_until(stop), stop, states, inside, &tally))
+        on_all_cores(calls + 1, |stop| crash_here(world(stop), stop, states, depth, &tally))
             .unwrap_or_else(|text| panic!("script {at}: {text}"));
     }
     eprintln!("{tally}");

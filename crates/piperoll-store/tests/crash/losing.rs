@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use piperoll_store::Acceptance;
 use piperoll_store::disk::Disk as _;
 
-use crate::exhaustive::{comes_back, crash_here};
+use crate::exhaustive::{Depth, comes_back, crash_here};
 use crate::message::{CLASSES, class, tenant};
 use crate::script::{Step, tour_with_a_loss};
 use crate::tally::{Tally, on_all_cores};
@@ -99,7 +99,7 @@ fn an_acceptance_may_be_the_last_thing() {
     on_all_cores(whole.disk.calls() - begins + 1, |at| {
         let (mut world, _) = run(begins + at);
         world.close();
-        crash_here(&world, begins + at, STATES, 4, &tally)
+        crash_here(&world, begins + at, STATES, Depth { inside: 8, on: 2 }, &tally)
     })
     .expect("keeps its promises");
     eprintln!("{tally}");

@@ -1,8 +1,9 @@
 //! Crashes: the store loses its machine at every call it makes to the disk, and must keep its promises.
 //!
-//! `PIPEROLL_CRASH_STATES` says how many states of the disk are tried after each call, `PIPEROLL_TEST_CASES`
-//! how many random histories; `PIPEROLL_TEST_SEED` with a failure's seed repeats that one alone.
-//! `PIPEROLL_DAMAGE_STEP=1` damages every byte of every file, and not one of some.
+//! `PIPEROLL_CRASH_STATES` says how many states of the disk are tried in all, `PIPEROLL_TEST_CASES` how many random
+//! histories; `PIPEROLL_TEST_SEED` with a failure's seed repeats that one alone. `PIPEROLL_DAMAGE_STEP=1` damages
+//! every byte of every file of a larger store, and not one of some. With `--nocapture` the drivers print what they
+//! counted.
 
 #[cfg(test)]
 mod damage;
@@ -20,6 +21,8 @@ mod oracle;
 mod panics;
 #[cfg(test)]
 mod random;
+#[cfg(test)]
+mod reads;
 #[cfg(test)]
 mod script;
 #[cfg(test)]

@@ -140,6 +140,11 @@ impl Oracle {
         self.lost.entry(class).or_default().push(sequences);
     }
 
+    /// Whether nothing was acknowledged or read yet.
+    pub(crate) fn has_served_nothing(&self) -> bool {
+        self.served.is_empty()
+    }
+
     /// Whether anything was lost that had been served.
     pub(crate) fn has_losses(&self) -> bool {
         self.served.keys().any(|&(class, sequence)| self.is_lost(class, sequence))
@@ -176,22 +181,49 @@ impl Oracle {
     }
 
     /// Whether a retry of a message may be answered with `OutOfRange`: where a segment was dropped, only its
-    /// producers are known, and whether a message of theirs was in it cannot be told.
-    pub(crate) fn may_be_forgotten(&self, number: usize) -> bool {
+    /// producers are known, and whether a message of theirs was in it cannot be told. Nor is it looked for among
+    /// what was received before `since`.
+    pub(crate) fn may_be_forgotten(&self, number: usize, since: i64) -> bool {
+        let is_recent =
+            |address: &(usize, u64)| self.served.get(address).is_some_and(|found| found.received >= since);
         // A loss goes with the segment that it is of.
-        let is_kept = |(class, sequence): &(usize, u64)| {
-            *sequence >= self.latest_start(*class) && !self.is_lost(*class, *sequence)
+        let is_kept = |address: &&(usize, u64)| {
+            address.1 >= self.latest_start(address.0)
+                && !self.is_lost(address.0, address.1)
+                && is_recent(address)
         };
         let events = &self.sent[number].message.events;
-        let kept = events.iter().filter(|(_, event)| self.addresses.get(event).is_some_and(is_kept)).count();
-        !self.starts.is_empty() && kept < events.len()
+        let kept = events.iter().filter_map(|(_, event)| self.addresses.get(event)).filter(is_kept).count();
+        let forgets = !self.starts.is_empty() || self.served.values().any(|found| found.received < since);
+        forgets && kept < events.len()
+    }
+
+    /// Whether a part of a message was received before `since`.
+    pub(crate) fn is_older_than(&self, number: usize, since: i64) -> bool {
+        let addresses = self.sent[number].message.events.iter();
+        let mut found = addresses.filter_map(|(_, event)| self.served.get(self.addresses.get(event)?));
+        found.any(|found| found.received < since)
+    }
+
+    /// Whether a part of a message lay in a segment that somebody began to drop.
+    pub(crate) fn is_dropped(&self, number: usize) -> bool {
+        let addresses = self.sent[number].message.events.iter();
+        let mut addresses = addresses.filter_map(|(_, event)| self.addresses.get(event));
+        addresses.any(|&(class, sequence)| sequence < self.latest_start(class))
     }
 
     /// Checks what a reader found, and holds the store to it from now on.
     pub(crate) fn check(&mut self, content: &Content) -> Result<(), String> {
+        self.check_but(content, &[])
+    }
+
+    /// As [`Self::check`]; of the classes in `refused` there may be less.
+    pub(crate) fn check_but(&mut self, content: &Content, refused: &[String]) -> Result<(), String> {
         let mut parts: BTreeMap<(usize, usize), Vec<(u64, usize)>> = BTreeMap::new();
         for (index, found) in content.iter().enumerate() {
-            self.check_class(index, found)?;
+            if !refused.iter().any(|refused| refused == CLASSES[index]) {
+                self.check_class(index, found)?;
+            }
             for event in found {
                 let Some(&(number, position)) = self.places.get(&event.bytes) else {
                     return Err(format!("{}@{} was never sent", CLASSES[index], event.sequence));

@@ -24,6 +24,10 @@ pub(crate) enum Step {
     AcceptLoss(usize),
     /// Time goes by, in nanoseconds; backwards too.
     Tick(i64),
+    /// The wall clock makes a step, in nanoseconds, and nobody vouches for it any more.
+    JumpClock(i64),
+    /// The wall clock is set right, and the kernel says so.
+    SetClockRight,
     /// The process ends and starts again.
     Restart,
 }
@@ -41,6 +45,14 @@ impl World {
             Step::AcceptLoss(class) => self.damage_and_accept(*class),
             Step::Tick(nanoseconds) => {
                 self.tick(*nanoseconds);
+                Ok(())
+            }
+            Step::JumpClock(nanoseconds) => {
+                self.step_clock(*nanoseconds);
+                Ok(())
+            }
+            Step::SetClockRight => {
+                self.set_clock_right();
                 Ok(())
             }
             Step::Restart => {
@@ -91,13 +103,16 @@ pub(crate) fn tour_with_a_loss() -> Vec<Step> {
     script
 }
 
+/// Ten years, in nanoseconds.
+pub(crate) const TEN_YEARS_NS: i64 = 3_653 * 86_400_000_000_000;
+
 /// Steps that a seed decides.
 pub(crate) fn random(random: &mut Random, sender: &mut RandomSender, count: usize) -> Vec<Step> {
     // Frames of equal sizes make old bytes fit where new ones should be; so half of the runs have only such.
     sender.equal = random.chance(1, 2).then(|| random.below(600));
     let mut steps = Vec::new();
     for _ in 0..count {
-        steps.push(match random.below(17) {
+        steps.push(match random.below(19) {
             0..=8 => Step::Send((0..=random.below(3)).map(|_| sender.message(random)).collect()),
             9 | 10 => Step::Round,
             11 => Step::Roll,
@@ -105,6 +120,8 @@ pub(crate) fn random(random: &mut Random, sender: &mut RandomSender, count: usiz
             13 => Step::Seal,
             14 => Step::Sweep,
             15 => Step::AcceptLoss(usize::try_from(random.below(CLASSES.len() as u64)).expect("few")),
+            16 => Step::JumpClock(*random.pick(&[-TEN_YEARS_NS, TEN_YEARS_NS]).expect("not empty")),
+            17 => Step::SetClockRight,
             _ if random.chance(1, 2) => Step::Restart,
             _ => Step::Tick(i64::try_from(random.below(4_000_000_000)).expect("small") - 2_000_000_000),
         });
@@ -123,7 +140,7 @@ pub(crate) struct RandomSender {
 }
 
 impl RandomSender {
-    fn message(&mut self, random: &mut Random) -> Message {
+    pub(crate) fn message(&mut self, random: &mut Random) -> Message {
         self.messages += 1;
         let padding = self.equal.unwrap_or_else(|| match random.below(4) {
             0 => 1 << random.below(11),

@@ -46,6 +46,8 @@ pub(crate) struct Tally {
     tried: AtomicU64,
     /// Second crashes, inside the recovery from the first.
     pub(crate) inside: AtomicU64,
+    /// Recovered stores that then sealed and swept, and were asked in several ways.
+    pub(crate) worked_on: AtomicU64,
     /// Disks that were recovered, with what had been promised on them.
     seen: Mutex<HashSet<([u8; 16], u64)>>,
 }
@@ -54,8 +56,8 @@ impl Tally {
     #[expect(clippy::disallowed_methods, reason = "how long a driver takes is printed, never asserted")]
     pub(crate) fn new(name: &'static str) -> Self {
         let zero = || AtomicU64::new(0);
-        let (calls, tried, inside) = (zero(), zero(), zero());
-        Self { name, began: Instant::now(), calls, tried, inside, seen: Mutex::default() }
+        let (calls, tried, inside, worked_on) = (zero(), zero(), zero(), zero());
+        Self { name, began: Instant::now(), calls, tried, inside, worked_on, seen: Mutex::default() }
     }
 
     /// Counts a state; true when it has to be recovered: no disk byte for byte like this one was, with the same
@@ -80,11 +82,13 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{}: {} calls, {} states tried, {} distinct and recovered, {} second crashes inside recovery, {:.1} s",
+            "{}: {} calls, {} states tried, {} distinct and recovered ({} of them sealed and swept after it), {} \
+             second crashes inside recovery, {:.1} s",
             self.name,
             self.calls.load(SeqCst),
             self.tried(),
             self.distinct(),
+            self.worked_on.load(SeqCst),
             self.inside.load(SeqCst),
             self.began.elapsed().as_secs_f64()
         )

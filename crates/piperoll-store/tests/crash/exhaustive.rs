@@ -73,14 +73,15 @@ fn run_on(disk: SimDisk, plan: &Plan, stop: u64) -> World {
     world
 }
 
-/// The store comes back on `disk`, and has what it promised; what was sent may be sent again.
+/// The store comes back on `disk`, and has what it promised; what was sent may be sent again, and what was acknowledged
+/// or read has its address.
 fn recovers(before: &World, disk: SimDisk) -> Result<World, String> {
     let mut world = before.after(disk);
     world.tick(1_000_000_000);
     let done = world.open().and_then(|()| world.accept_outstanding()).and_then(|()| world.check(false));
     // Until its clock is believed it takes no appends.
     world.set_clock_right();
-    let done = done.and_then(|()| world.retry_all()).and_then(|()| world.check(false));
+    let done = done.and_then(|()| world.retry_all());
     done.map_err(|text| told(&world, &text))?;
     Ok(world)
 }
@@ -88,7 +89,7 @@ fn recovers(before: &World, disk: SimDisk) -> Result<World, String> {
 /// As [`recovers`]; then it works on.
 pub(crate) fn comes_back(before: &World, disk: SimDisk) -> Result<World, String> {
     let mut world = recovers(before, disk)?;
-    works_on(&mut world).map_err(|text| told(&world, &text))?;
+    world.check(false).and_then(|()| works_on(&mut world)).map_err(|text| told(&world, &text))?;
     Ok(world)
 }
 
@@ -187,27 +188,29 @@ fn states_each(possible: &[u64], wanted: u64) -> u64 {
 fn every_call_may_be_the_last() {
     let wanted = setting("PIPEROLL_CRASH_STATES", 12_000);
     let depth = if wanted > 100_000 { Depth { inside: 64, on: 8 } } else { Depth { inside: 8, on: 2 } };
-    let plans = plans();
     let tally = Tally::new("exhaustive driver");
-    for (at, plan) in plans.iter().enumerate() {
-        let left = (plans.len() - at) as u64;
-        let calls = plan.calls();
-        let worlds: Vec<OnceLock<World>> = (0..=calls).map(|_| OnceLock::new()).collect();
-        let world = |stop: u64| {
-            let slot = &worlds[usize::try_from(stop).expect("few")];
-            slot.get_or_init(|| plan.run_until(stop))
-        };
-        on_all_cores(calls + 1, |stop| {
-            world(stop);
-            Ok(())
-        })
-        .expect("done");
-        let possible: Vec<u64> = (0..=calls).map(|stop| 1 << world(stop).disk.undecided().min(32)).collect();
-        let states = states_each(&possible, wanted.saturating_sub(tally.tried()) / left);
-        let states = usize::try_from(states).expect("fits");
-        on_all_cores(calls + 1, |stop| crash_here(world(stop), stop, states, depth, &tally))
-            .unwrap_or_else(|text| panic!("script {at}: {text}"));
-    }
+    let plans = plans();
+    let stops: Vec<(&Plan, u64, OnceLock<World>)> = plans
+        .iter()
+        .flat_map(|plan| (0..=plan.calls()).map(move |stop| (plan, stop, OnceLock::new())))
+        .collect();
+    let world = |at: u64| {
+        let (plan, stop, world) = &stops[usize::try_from(at).expect("few")];
+        (world.get_or_init(|| plan.run_until(*stop)), *stop)
+    };
+    let count = stops.len() as u64;
+    on_all_cores(count, |at| {
+        world(at);
+        Ok(())
+    })
+    .expect("done");
+    let possible: Vec<u64> = (0..count).map(|at| 1 << world(at).0.disk.undecided().min(32)).collect();
+    let states = usize::try_from(states_each(&possible, wanted)).expect("fits");
+    on_all_cores(count, |at| {
+        let (world, stop) = world(at);
+        crash_here(world, stop, states, depth, &tally)
+    })
+    .unwrap_or_else(|text| panic!("{text}"));
     eprintln!("{tally}");
     assert!(tally.distinct() > 1_000, "{tally}");
 }

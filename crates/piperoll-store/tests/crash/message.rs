@@ -1,6 +1,6 @@
 //! Messages that the tests send: events whose bytes say which message they belong to.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use piperoll_format::names::Name;
@@ -9,6 +9,11 @@ use piperoll_store::{Batch, Classes, Sender};
 
 /// The classes that messages go to, by index.
 pub(crate) const CLASSES: [&str; 3] = ["audit", "build", "deploy"];
+
+static SENDER: LazyLock<Arc<Sender>> = LazyLock::new(|| {
+    let sender = Sender::new("tester", 5, "10.0.0.1:4711", "grpc");
+    Arc::new(sender.expect("a sender"))
+});
 
 /// The tenant of all tests.
 pub(crate) fn tenant() -> Name {
@@ -74,8 +79,7 @@ impl Message {
         } else {
             Classes::Each { classes: (0..CLASSES.len()).map(class).collect(), of_event }
         };
-        let sender = Sender::new("tester", 5, "10.0.0.1:4711", "grpc").expect("a sender");
-        Batch { tenant: tenant(), sender: Arc::new(sender), request, classes }
+        Batch { tenant: tenant(), sender: Arc::clone(&SENDER), request, classes }
     }
 
     /// The positions of its events that go to the class of this index.

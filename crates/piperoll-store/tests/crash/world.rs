@@ -105,10 +105,10 @@ impl World {
         self.clock.monotonic.fetch_add(nanoseconds.max(0), SeqCst);
     }
 
-    /// The wall clock makes a step; nobody vouches for it any more.
+    /// The wall clock makes a step to so many nanoseconds off the right time; nobody vouches for it any more.
     pub(crate) fn step_clock(&self, nanoseconds: i64) {
         self.clock.is_vouched_for.store(false, SeqCst);
-        self.clock.wall.fetch_add(nanoseconds, SeqCst);
+        self.clock.wall.store(self.clock.right.load(SeqCst) + nanoseconds, SeqCst);
     }
 
     /// The wall clock is set right, and the kernel says that it is.

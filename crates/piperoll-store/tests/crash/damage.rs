@@ -29,7 +29,7 @@ pub(crate) fn at_rest() -> (World, Content) {
     closed(world)
 }
 
-/// As [`at_rest`], with files of all kinds, some 200 KB.
+/// As [`at_rest`], with files of all kinds, some 115 KB.
 fn large_at_rest() -> (World, Content) {
     let (mut world, _) = at_rest();
     world.options.segment_bytes_max = 16_384;

@@ -110,10 +110,18 @@ fn message(events: Vec<Event>) -> RawMessage {
     RawMessage(Bytes::from(AppendRequest { events, ..AppendRequest::default() }.encode_to_vec()))
 }
 
+/// Stores a message, however often it is refused.
+async fn store(producer: &mut EventServiceClient<Channel>, message: &RawMessage) {
+    while let Err(status) = producer.append(message.clone()).await {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn tails(address: SocketAddr, count: usize, begun: Begun) {
     let mut producer = EventServiceClient::new(connect(address).await);
     for _ in 0..4 {
-        producer.append(message(vec![long_event(LONG_TEXT); 32])).await.unwrap();
+        store(&mut producer, &message(vec![long_event(LONG_TEXT); 32])).await;
     }
     let (mut held, mut readers) = (Vec::new(), JoinSet::new());
     for number in 0..count {
@@ -135,8 +143,7 @@ async fn tails(address: SocketAddr, count: usize, begun: Begun) {
     }
     begun.send(Load::Tails).await.unwrap();
     loop {
-        let sent = producer.append(message(vec![long_event(LONG_TEXT / 4)])).await;
-        sent.map_or_else(|status| assert_eq!(status.code(), Code::ResourceExhausted, "{status}"), drop);
+        store(&mut producer, &message(vec![long_event(LONG_TEXT / 4)])).await;
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -144,7 +151,7 @@ async fn tails(address: SocketAddr, count: usize, begun: Begun) {
 async fn queries(address: SocketAddr, count: usize, begun: Begun) {
     let mut producer = EventServiceClient::new(connect(address).await);
     for _ in 0..4 {
-        producer.append(message(vec![long_event(LONG_TEXT); 32])).await.unwrap();
+        store(&mut producer, &message(vec![long_event(LONG_TEXT); 32])).await;
     }
     let mut held = Vec::new();
     for number in 0..count {
@@ -182,7 +189,9 @@ async fn giants(address: SocketAddr, count: usize, begun: Begun) {
                         assert_ne!(status.code(), Code::Ok, "{status}");
                     }
                     Err(status) => {
-                        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+                        // Where there is no processor left to take it in, it comes too slowly.
+                        let codes = [Code::ResourceExhausted, Code::DeadlineExceeded];
+                        assert!(codes.contains(&status.code()), "{status}");
                         sleep(Duration::from_millis(50)).await;
                     }
                 }
@@ -293,11 +302,7 @@ async fn values(address: SocketAddr, count: usize, begun: Begun) {
     let mut producer = EventServiceClient::new(connect(address).await);
     let numbers: Vec<usize> = (0..count).collect();
     for numbers in numbers.chunks(500) {
-        let request = message(numbers.iter().copied().map(event_of_its_own).collect());
-        while let Err(status) = producer.append(request.clone()).await {
-            assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
-            sleep(Duration::from_millis(20)).await;
-        }
+        store(&mut producer, &message(numbers.iter().copied().map(event_of_its_own).collect())).await;
     }
     begun.send(Load::Values).await.unwrap();
 }

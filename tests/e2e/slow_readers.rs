@@ -6,12 +6,14 @@ use crate::input::{CLASSES, event};
 use piperoll_client::{Client, ClientOptions};
 use piperoll_proto::v1::event_service_client::EventServiceClient;
 use piperoll_proto::v1::query_service_client::QueryServiceClient;
-use piperoll_proto::v1::{AppendStreamRequest, Event, QueryRequest, TailRequest, tail_request::Start};
+use piperoll_proto::v1::{
+    AppendStreamRequest, Event, EventRecord, QueryRequest, TailRequest, tail_request::Start,
+};
 use std::time::Duration;
 use tempfile::tempdir;
 use tokio::time::{Instant, sleep};
-use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status, Streaming};
 
 /// Bytes of the text that makes events long enough to fill every window between daemon and tail.
 const LONG: usize = 30_000;
@@ -23,6 +25,21 @@ fn long_event(number: usize) -> Event {
 
 async fn connect(daemon: &Daemon) -> Channel {
     Endpoint::from_shared(daemon.grpc().to_owned()).unwrap().connect().await.unwrap()
+}
+
+/// Reads what had been on its way, then the status that a stream must end with.
+async fn read_to_status<T>(answers: &mut Streaming<T>, mut each: impl FnMut(T)) -> Status {
+    loop {
+        match answers.message().await {
+            Ok(Some(answer)) => each(answer),
+            Ok(None) => panic!("the stream ended as if that were all"),
+            Err(status) => break status,
+        }
+    }
+}
+
+fn ids_of(records: Vec<EventRecord>) -> impl Iterator<Item = String> {
+    records.into_iter().map(|record| record.event.unwrap().id().to_owned())
 }
 
 async fn store_long_events(client: &Client) {
@@ -51,16 +68,11 @@ async fn a_query_whose_answers_are_not_read_is_ended() {
         sleep(Duration::from_millis(20)).await;
     }
     let (mut found, mut position) = (0, String::new());
-    let status = loop {
-        match unread.message().await {
-            Ok(Some(answer)) => {
-                found += answer.records.len();
-                position = answer.position;
-            }
-            Ok(None) => panic!("the query ended as if that were all"),
-            Err(status) => break status,
-        }
-    };
+    let status = read_to_status(&mut unread, |answer| {
+        found += answer.records.len();
+        position = answer.position;
+    })
+    .await;
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     let mut rest = other.query(QueryRequest { position, ..everything }).await.unwrap().into_inner();
     while let Some(answer) = rest.message().await.unwrap() {
@@ -91,13 +103,7 @@ async fn a_stream_whose_answers_are_not_read_is_ended() {
         sleep(Duration::from_millis(20)).await;
     }
     let mut acknowledged = 0;
-    let status = loop {
-        match answers.message().await {
-            Ok(Some(_)) => acknowledged += 1,
-            Ok(None) => panic!("the stream ended as if all were stored"),
-            Err(status) => break status,
-        }
-    };
+    let status = read_to_status(&mut answers, |_| acknowledged += 1).await;
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     assert!(acknowledged < REQUESTS, "all was answered");
     let client = Client::connect(ClientOptions::new(daemon.grpc())).await.unwrap();
@@ -124,15 +130,7 @@ async fn a_tail_that_does_not_read_is_ended_with_its_position() {
 
     // What had been on its way comes, then the status that says where to go on.
     let mut ids = Vec::new();
-    let status = loop {
-        match tail.message().await {
-            Ok(Some(answer)) => {
-                ids.extend(answer.records.into_iter().map(|record| record.event.unwrap().id().to_owned()));
-            }
-            Ok(None) => panic!("the tail ended without a status"),
-            Err(status) => break status,
-        }
-    };
+    let status = read_to_status(&mut tail, |answer| ids.extend(ids_of(answer.records))).await;
     assert!(ids.len() < EVENTS, "the daemon held {} long events for a reader that did not read", ids.len());
     let position = status.metadata().get("piperoll-position").unwrap().to_str().unwrap().to_owned();
     assert!(!status.message().is_empty());
@@ -140,7 +138,7 @@ async fn a_tail_that_does_not_read_is_ended_with_its_position() {
     let mut rest = client.tail(request).await.unwrap();
     while ids.len() < EVENTS {
         let answer = rest.next().await.unwrap();
-        ids.extend(answer.records.into_iter().map(|record| record.event.unwrap().id().to_owned()));
+        ids.extend(ids_of(answer.records));
     }
     let wanted: Vec<_> = (0..EVENTS).map(|number| format!("n{number}")).collect();
     assert_eq!(ids, wanted, "none is missing and none comes twice");

@@ -5,7 +5,6 @@ use axum::serve::Listener;
 use piperoll_store::Sender;
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -49,7 +48,7 @@ pub(crate) struct Connection {
 #[derive(Debug)]
 struct Patience {
     ends: Pin<Box<Sleep>>,
-    /// Bytes after which it is not given up any more.
+    /// Bytes after which it is not given up any more; all that there are for never.
     wanted: usize,
 }
 
@@ -117,7 +116,7 @@ impl Listener for Door {
     }
 
     fn local_addr(&self) -> io::Result<()> {
-        self.listener.local_addr().map(|_: SocketAddr| ())
+        self.listener.local_addr().map(drop)
     }
 }
 
@@ -137,9 +136,7 @@ impl Connection {
     }
 
     fn has_read(&mut self, bytes: usize) {
-        if let Some(patience) = &mut self.patience
-            && patience.wanted < usize::MAX
-        {
+        if let Some(patience) = &mut self.patience {
             patience.wanted = patience.wanted.saturating_sub(bytes);
             if patience.wanted == 0 {
                 self.patience = None;

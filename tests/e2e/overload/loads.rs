@@ -118,11 +118,16 @@ async fn store(producer: &mut EventServiceClient<Channel>, message: &RawMessage)
     }
 }
 
+/// Stores more than a reader that does not read is sent.
+async fn store_long_events(producer: &mut EventServiceClient<Channel>) {
+    for _ in 0..4 {
+        store(producer, &message(vec![long_event(LONG_TEXT); 32])).await;
+    }
+}
+
 async fn tails(address: SocketAddr, count: usize, begun: Begun) {
     let mut producer = EventServiceClient::new(connect(address).await);
-    for _ in 0..4 {
-        store(&mut producer, &message(vec![long_event(LONG_TEXT); 32])).await;
-    }
+    store_long_events(&mut producer).await;
     let (mut held, mut readers) = (Vec::new(), JoinSet::new());
     for number in 0..count {
         if number % CALLS_EACH == 0 {
@@ -150,9 +155,7 @@ async fn tails(address: SocketAddr, count: usize, begun: Begun) {
 
 async fn queries(address: SocketAddr, count: usize, begun: Begun) {
     let mut producer = EventServiceClient::new(connect(address).await);
-    for _ in 0..4 {
-        store(&mut producer, &message(vec![long_event(LONG_TEXT); 32])).await;
-    }
+    store_long_events(&mut producer).await;
     let mut held = Vec::new();
     for number in 0..count {
         if number % CALLS_EACH == 0 {

@@ -1,9 +1,10 @@
 //! The bodies of requests: a message that has not arrived whole takes up its bytes of a budget before they are
-//! taken from the connection or is refused, and arrives in time, so that callers who send slowly, or much, cannot fill memory.
+//! taken from the connection or is refused, and arrives in time, so that callers who send slowly, or much, cannot
+//! fill memory.
 
 use crate::refusal::Refusal;
 use bytes::{Buf as _, Bytes};
-use http_body::{Body as HttpBody, Frame, SizeHint};
+use http_body::{Body as HttpBody, Frame};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -163,10 +164,6 @@ impl HttpBody for Arriving {
 
     fn is_end_stream(&self) -> bool {
         self.rest.is_none() && self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
     }
 }
 

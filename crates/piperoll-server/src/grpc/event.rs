@@ -1,6 +1,10 @@
 //! `EventService`: the way in. The client's bytes are checked in one walk and handed to the store as they are.
 
-use super::{TOO_LONG_MESSAGE, arriving};
+use super::{
+    TOO_LONG_MESSAGE,
+    answers::{Answers, answers_and_end},
+    arriving,
+};
 use crate::{
     connection::Peer,
     daemon::{Daemon, tenant_of},
@@ -14,18 +18,15 @@ use piperoll_proto::{
     v1,
 };
 use piperoll_store::{AppendError, Batch, Receipt, Sender};
-use std::{
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::Relaxed},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
     time::timeout,
 };
-use tokio_stream::Stream;
+use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Code, Request, Response, Status, Streaming};
 
 /// `EventService` of a daemon.
@@ -43,11 +44,9 @@ struct Door {
 /// A request on its way to the disk.
 struct Pending(oneshot::Receiver<Result<Receipt, AppendError>>);
 
-type Answers = Pin<Box<dyn Stream<Item = Result<v1::AppendStreamResponse, Status>> + Send>>;
-
 #[tonic::async_trait]
 impl EventService for EventGrpc {
-    type AppendStreamStream = Answers;
+    type AppendStreamStream = Answers<v1::AppendStreamResponse>;
 
     async fn append(&self, request: Request<RawMessage>) -> Result<Response<v1::AppendResponse>, Status> {
         let receipt = self.append_one(request).await.map_err(|refusal| self.0.refused(refusal))?;
@@ -57,19 +56,17 @@ impl EventService for EventGrpc {
     async fn append_stream(
         &self,
         request: Request<Streaming<RawMessage>>,
-    ) -> Result<Response<Answers>, Status> {
+    ) -> Result<Response<Self::AppendStreamStream>, Status> {
         let door = Door::of(&request).map_err(|refusal| self.0.refused(refusal))?;
         let (window, pending) = mpsc::channel(self.0.limits.stream_requests_max.0 as usize);
-        let (end, ended) = oneshot::channel();
-        let taking = take_requests(Arc::clone(&self.0), door, request.into_inner(), window);
         let daemon = Arc::clone(&self.0);
-        self.0.tasks.spawn(async move {
-            if let Err(refusal) = taking.await {
-                // Fails where the caller has gone.
-                let _ = end.send(daemon.refused(refusal));
-            }
-        });
-        Ok(Response::new(Box::pin(give_answers(Arc::clone(&self.0), pending, ended))))
+        let answers = ReceiverStream::new(pending).then(move |begun| answer(Arc::clone(&daemon), begun));
+        let daemon = Arc::clone(&self.0);
+        let taking = async move {
+            let taken = take_requests(&daemon, door, request.into_inner(), window).await;
+            taken.err().map(|refusal| daemon.refused(refusal))
+        };
+        Ok(Response::new(answers_and_end(&self.0, answers, taking)))
     }
 }
 
@@ -132,7 +129,7 @@ fn submit(
 /// the sender back: the transport's own windows fill up behind them. What ends it before the sender does is
 /// answered last.
 async fn take_requests(
-    daemon: Arc<Daemon>,
+    daemon: &Daemon,
     door: Door,
     mut requests: Streaming<RawMessage>,
     window: mpsc::Sender<Pending>,
@@ -142,12 +139,12 @@ async fn take_requests(
         let slot = match timeout(stall_max.0, window.reserve()).await {
             Ok(Ok(slot)) => slot,
             Ok(Err(_)) => return Ok(()),
-            Err(_) => return Err(stalled(&daemon)),
+            Err(_) => return Err(stalled(daemon)),
         };
         let begun = tokio::select! {
             biased;
             () = daemon.stopping.cancelled() => return Err(Refusal::stopping()),
-            begun = next_request(&daemon, &door, &mut requests) => begun?,
+            begun = next_request(daemon, &door, &mut requests) => begun?,
         };
         match begun {
             Some(begun) => slot.send(begun),
@@ -186,29 +183,10 @@ async fn next_request(
     submit(daemon, door, message, bytes).map(Some)
 }
 
-/// Answers in the order of the requests, and ends with the first that failed.
-fn give_answers(
-    daemon: Arc<Daemon>,
-    pending: mpsc::Receiver<Pending>,
-    ended: oneshot::Receiver<Status>,
-) -> impl Stream<Item = Result<v1::AppendStreamResponse, Status>> {
-    futures_util::stream::unfold(Some((pending, ended)), move |open| {
-        let daemon = Arc::clone(&daemon);
-        async move {
-            let (mut pending, ended) = open?;
-            let Some(begun) = pending.recv().await else {
-                // Fails where the sender ended the stream.
-                return Some((Err(ended.await.ok()?), None));
-            };
-            Some(match outcome(&daemon, begun).await {
-                Ok(receipt) => {
-                    let (ranges, repeated_request) = (ranges(&receipt), receipt.repeated);
-                    (Ok(v1::AppendStreamResponse { ranges, repeated_request }), Some((pending, ended)))
-                }
-                Err(refusal) => (Err(daemon.refused(refusal)), None),
-            })
-        }
-    })
+/// The answer to a request of a stream; the transport ends the stream with the first that is a status.
+async fn answer(daemon: Arc<Daemon>, begun: Pending) -> Result<v1::AppendStreamResponse, Status> {
+    let receipt = outcome(&daemon, begun).await.map_err(|refusal| daemon.refused(refusal))?;
+    Ok(v1::AppendStreamResponse { ranges: ranges(&receipt), repeated_request: receipt.repeated })
 }
 
 async fn outcome(daemon: &Daemon, pending: Pending) -> Result<Receipt, Refusal> {

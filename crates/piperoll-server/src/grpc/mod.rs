@@ -1,6 +1,7 @@
 //! The gRPC side: three services, health, reflection.
 
 mod admin;
+mod answers;
 mod arriving;
 mod event;
 mod query;

@@ -1,6 +1,7 @@
 //! `QueryService`: the way out. Answers are made in pages, each one a message of bounded size.
 
 use super::{
+    answers::{Answers, answers_and_end},
     records::{address, event_record, filter, order},
     tail,
 };
@@ -8,7 +9,6 @@ use crate::{
     daemon::{Daemon, tenant_to_read},
     refusal::Refusal,
 };
-use futures_util::{StreamExt as _, stream};
 use piperoll_filter::Subject;
 use piperoll_format::names::Name;
 use piperoll_proto::{
@@ -16,12 +16,9 @@ use piperoll_proto::{
     v1,
 };
 use piperoll_store::{Count, GROUPS_MAX, Group, Page, Position, Query};
-use std::{pin::Pin, sync::Arc};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
-use tokio_stream::{Stream, wrappers::ReceiverStream};
+use std::sync::Arc;
+use tokio::{sync::mpsc, time::timeout};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 /// Bytes of events in a message: with what stands beside them it stays far below the 4 MiB that clients take
@@ -35,9 +32,6 @@ const QUERY_LIMIT: u32 = 100;
 const COUNT_LIMIT: usize = 1_000;
 /// Messages that may wait for a reader.
 const PAGES_WAITING_MAX: usize = 1;
-
-/// Answers on their way to a reader.
-pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// `QueryService` of a daemon.
 #[derive(Clone)]
@@ -62,7 +56,7 @@ impl QueryService for QueryGrpc {
             let given = give_pages(&daemon, (query, limit), first, answers).await;
             given.err().map(|refusal| daemon.refused(refusal))
         };
-        Ok(Response::new(answers_and_end(&self.0, reader, giving)))
+        Ok(Response::new(answers_and_end(&self.0, ReceiverStream::new(reader), giving)))
     }
 
     async fn count(&self, request: Request<v1::CountRequest>) -> Result<Response<v1::CountResponse>, Status> {
@@ -127,22 +121,6 @@ impl QueryGrpc {
         let record = self.0.read(move |reader, _| reader.get(&of, &class, sequence)).await?;
         Ok(event_record(&tenant, record))
     }
-}
-
-/// Answers as they come, and then, where `giving` ends with one, a status: behind the answers and not among them,
-/// since the queue of a reader that takes nothing is full.
-pub(super) fn answers_and_end<T: Send + 'static>(
-    daemon: &Daemon,
-    answers: mpsc::Receiver<Result<T, Status>>,
-    giving: impl Future<Output = Option<Status>> + Send + 'static,
-) -> Answers<T> {
-    let (end, ended) = oneshot::channel();
-    daemon.tasks.spawn(async move {
-        // Fails where the reader has gone.
-        let _ = end.send(giving.await);
-    });
-    let last = stream::once(ended).filter_map(|status| async { status.ok().flatten().map(Err) });
-    Box::pin(ReceiverStream::new(answers).chain(last))
 }
 
 /// A position that a request goes on from.

@@ -2,7 +2,8 @@
 //! kept for a tail but its position, so one that takes nothing can be let go.
 
 use super::{
-    query::{Answers, PAGE_EVENTS_MAX, answers_and_end, position},
+    answers::{Answers, answers_and_end},
+    query::{PAGE_EVENTS_MAX, position},
     records::{event_record, filter},
 };
 use crate::{clock, daemon::Daemon, refusal::Refusal};
@@ -18,6 +19,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, watch},
     time::{sleep, timeout},
 };
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 /// Bytes of events in a message: with a thousand tails that do not read, twice as much waits for each.
@@ -60,7 +62,7 @@ pub(super) async fn start(
     let (answers, reader) = mpsc::channel(ANSWERS_WAITING_MAX);
     let of = Arc::clone(&daemon);
     let tail = Tail { daemon, query, position, live: false, published, answers, _counts: counts };
-    Ok(answers_and_end(&of, reader, tail.run()))
+    Ok(answers_and_end(&of, ReceiverStream::new(reader), tail.run()))
 }
 
 async fn beginning(

@@ -6,8 +6,9 @@ use crate::{
     config::{Config, LimitsConfig},
     directory::make_directory,
     engine::{Engine, EngineError},
-    metrics::{Metrics, Reading, Reason},
+    metrics::{Metrics, Reading},
     refusal::{Refusal, bad_tenant},
+    room::Room,
     routing::Router,
     sweeper::{Sweeper, Swept},
 };
@@ -38,8 +39,8 @@ pub(crate) struct Daemon {
     pub(crate) metrics: Metrics,
     /// Bytes of requests that may still be taken.
     pub(crate) request_bytes: Arc<Semaphore>,
-    /// Bytes that requests which have not arrived whole may still take up.
-    pub(crate) arriving_bytes: Arc<Semaphore>,
+    /// For requests that have not arrived whole.
+    pub(crate) arriving: Arc<Room>,
     /// Reads that may still begin.
     reads: Arc<Semaphore>,
     /// Queries that may still be answered.
@@ -71,7 +72,7 @@ impl Daemon {
         reader.subscribe(Box::new(move || {
             wake.send_replace(());
         }));
-        let limits = config.limits.clone();
+        let (limits, metrics) = (config.limits.clone(), Metrics::default());
         let request_bytes = usize::try_from(limits.requests_bytes_max.0).unwrap_or(usize::MAX);
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
         Ok(Arc::new(Self {
@@ -83,9 +84,9 @@ impl Daemon {
             router,
             sweeper: Sweeper::new(&config.retention)?,
             audit: Audit::new().map_err(|error| EngineError::Audit(error.to_string()))?,
-            metrics: Metrics::default(),
+            arriving: Room::new(request_bytes, metrics.refusals.clone()),
+            metrics,
             request_bytes: semaphore(request_bytes),
-            arriving_bytes: semaphore(request_bytes),
             reads: semaphore(limits.reads_max.0 as usize),
             queries: semaphore(limits.queries_max.0 as usize),
             tails: semaphore(limits.tails_max.0 as usize),
@@ -104,9 +105,7 @@ impl Daemon {
 
     /// Counts a refusal and makes its status.
     pub(crate) fn refused(&self, refusal: Refusal) -> Status {
-        self.metrics.refusals.get_or_create(&Reason { reason: refusal.reason }).inc();
-        tracing::debug!(reason = refusal.reason, message = %refusal, "refused");
-        refusal.into()
+        self.metrics.refusals.status(refusal)
     }
 
     /// Reads on a thread that may block, no more of them at one time than `limits.reads_max`. When the caller

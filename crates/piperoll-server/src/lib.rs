@@ -16,6 +16,7 @@ mod jobs;
 mod logging;
 mod metrics;
 mod refusal;
+mod room;
 mod routing;
 mod start;
 mod sweeper;

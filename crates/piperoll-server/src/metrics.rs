@@ -1,5 +1,6 @@
 //! What a scrape of `/metrics` shows. Counters of the engine are read when it is asked, not copied before.
 
+use crate::refusal::Refusal;
 use piperoll_store::{LogStatus, SYNC_BUCKET_BORDERS_NS, StoreCounts};
 use prometheus_client::{
     collector::Collector,
@@ -8,6 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use std::fmt;
+use tonic::Status;
 
 /// The daemon's own counters.
 #[derive(Clone, Debug, Default)]
@@ -15,18 +17,30 @@ pub(crate) struct Metrics {
     /// Requests acknowledged.
     pub(crate) acks: Counter,
     /// Requests refused, by reason.
-    pub(crate) refusals: Family<Reason, Counter>,
+    pub(crate) refusals: Refusals,
     /// Fields of events that this version does not know.
     pub(crate) unknown_fields: Counter,
     /// Sweeps that failed.
     pub(crate) sweep_failures: Counter,
 }
 
+/// Counts refusals by their reasons; a clone counts into the same.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Refusals(Family<Reason, Counter>);
+
+impl Refusals {
+    /// Counts a refusal and makes its status.
+    pub(crate) fn status(&self, refusal: Refusal) -> Status {
+        self.0.get_or_create(&Reason { reason: refusal.reason }).inc();
+        tracing::debug!(reason = refusal.reason, message = %refusal, "refused");
+        refusal.into()
+    }
+}
+
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Reason {
-    /// The reason of the refusal.
-    pub(crate) reason: &'static str,
+struct Reason {
+    reason: &'static str,
 }
 
 /// What is read for a scrape.
@@ -58,7 +72,7 @@ impl Metrics {
     pub(crate) fn text(&self, reading: Reading) -> Result<String, fmt::Error> {
         let mut registry = Registry::with_prefix("piperoll");
         registry.register("acks", "Requests acknowledged", self.acks.clone());
-        registry.register("refusals", "Requests refused", self.refusals.clone());
+        registry.register("refusals", "Requests refused", self.refusals.0.clone());
         let unknown = "Fields of events that this version does not know";
         registry.register("unknown_fields", unknown, self.unknown_fields.clone());
         registry.register("sweep_failures", "Sweeps that failed", self.sweep_failures.clone());
@@ -161,7 +175,8 @@ mod tests {
     fn a_scrape_shows_every_metric_under_our_prefix() {
         let metrics = Metrics::default();
         metrics.acks.inc();
-        metrics.refusals.get_or_create(&Reason { reason: "queue_full" }).inc();
+        let refused = metrics.refusals.status(Refusal::overload("queue_full", "the queue is full"));
+        assert_eq!(refused.code(), tonic::Code::ResourceExhausted);
         let mut reading = Reading { tails: 3, ..Reading::default() };
         reading.store.syncs = 2;
         reading.store.sync_ns = 3_000_000;

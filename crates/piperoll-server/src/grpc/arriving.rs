@@ -2,7 +2,10 @@
 //! taken from the connection or is refused, and arrives in time, so that callers who send slowly, or much, cannot
 //! fill memory.
 
-use crate::refusal::Refusal;
+use crate::{
+    refusal::Refusal,
+    room::{Place, Room},
+};
 use bytes::{Buf as _, Bytes};
 use http_body::{Body as HttpBody, Frame};
 use std::{
@@ -11,10 +14,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Sleep, sleep},
-};
+use tokio::time::{Sleep, sleep};
 use tonic::{Code, Status, body::Body};
 
 /// How long a message may take from its first byte to its last.
@@ -27,9 +27,9 @@ pub(super) struct Arriving {
     body: Body,
     framing: Framing,
     /// Room for messages that have not arrived whole.
-    room: Arc<Semaphore>,
-    /// The room of the message that is arriving.
-    taken: Option<OwnedSemaphorePermit>,
+    room: Arc<Room>,
+    /// The place of the message that is arriving.
+    place: Option<Place>,
     /// What arrived together with the end of a message, of the one behind it.
     rest: Option<Bytes>,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -77,25 +77,30 @@ impl Framing {
 }
 
 impl Arriving {
-    /// `room` is what all messages that have not arrived whole may take up.
-    pub(super) fn new(body: Body, room: Arc<Semaphore>) -> Self {
-        Self { body, framing: Framing::default(), room, taken: None, rest: None, deadline: None }
+    /// A body whose messages take their places in `room`.
+    pub(super) fn new(body: Body, room: Arc<Room>) -> Self {
+        Self { body, framing: Framing::default(), room, place: None, rest: None, deadline: None }
     }
 
-    /// An error once the message that arrives has taken too long.
-    fn look_at_clock(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+    /// An error once the message that arrives has taken too long, or has lost its place.
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Status> {
+        if let Some(Err(lost)) = self.place.as_ref().map(|place| place.waits(cx)) {
+            return Poll::Ready(lost);
+        }
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(ARRIVAL_MAX)));
         ready!(deadline.as_mut().poll(cx));
-        Poll::Ready(too_slow().into())
+        Poll::Ready(self.room.refusals.status(too_slow()))
     }
 
-    /// Takes room for the message that arrives. To wait for it is no way: what the connection may send meanwhile
-    /// would be used up by messages that wait, and the one that they wait for could not go on.
-    fn take_room(&mut self) -> Result<(), Status> {
-        let length = u32::try_from(self.framing.length).unwrap_or(u32::MAX);
-        let taken = Arc::clone(&self.room).try_acquire_many_owned(length);
-        self.taken = Some(taken.map_err(|_| Status::from(no_room()))?);
-        Ok(())
+    /// A place for the message that arrives, or the one that it has.
+    fn take_place(&mut self) -> Result<(), Status> {
+        match &mut self.place {
+            Some(place) => place.moved(),
+            none => {
+                *none = Some(self.room.take(self.framing.length)?);
+                Ok(())
+            }
+        }
     }
 
     /// What may go on of bytes that have arrived.
@@ -109,19 +114,10 @@ impl Arriving {
         if arriving && whole > 0 {
             // What is whole is not refused with what follows it.
             self.rest = Some(bytes.split_off(whole));
-        } else if arriving && self.taken.is_none() {
-            self.take_room()?;
+        } else if arriving {
+            self.take_place()?;
         }
         Ok(bytes)
-    }
-}
-
-/// What ended a body, where it was said here and not by a connection that broke.
-pub(super) fn refusal(status: &Status) -> Option<Refusal> {
-    match status.code() {
-        Code::DeadlineExceeded => Some(too_slow()),
-        Code::ResourceExhausted => Some(no_room()),
-        _ => None,
     }
 }
 
@@ -129,11 +125,6 @@ pub(super) fn refusal(status: &Status) -> Option<Refusal> {
 fn too_slow() -> Refusal {
     let message = format!("the request did not arrive whole within {} s", ARRIVAL_MAX.as_secs());
     Refusal::new(Code::DeadlineExceeded, "slow_request", message)
-}
-
-/// Others took all there is.
-fn no_room() -> Refusal {
-    Refusal::overload("over_capacity", "too many bytes of requests are arriving")
 }
 
 impl HttpBody for Arriving {
@@ -144,16 +135,14 @@ impl HttpBody for Arriving {
         let arriving = self.get_mut();
         if let Some(rest) = arriving.rest.take() {
             // Whoever asks for more has dealt with the message before.
-            arriving.taken = None;
-            return Poll::Ready(Some(arriving.take_room().map(|()| Frame::data(rest))));
+            arriving.place = None;
+            return Poll::Ready(Some(arriving.take_place().map(|()| Frame::data(rest))));
         }
         if arriving.framing.left == 0 {
-            arriving.taken = None;
+            arriving.place = None;
         }
         match Pin::new(&mut arriving.body).poll_frame(cx) {
-            Poll::Pending if arriving.framing.left > 0 => {
-                arriving.look_at_clock(cx).map(|status| Some(Err(status)))
-            }
+            Poll::Pending if arriving.framing.left > 0 => arriving.wait(cx).map(|status| Some(Err(status))),
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(match frame.into_data() {
                 Ok(bytes) => arriving.take(bytes).map(Frame::data),
                 Err(frame) => Ok(frame),
@@ -170,6 +159,7 @@ impl HttpBody for Arriving {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Refusals;
     use bytes::BufMut as _;
     use std::{collections::VecDeque, future::poll_fn};
     use tokio::time::Instant;
@@ -208,7 +198,7 @@ mod tests {
         lengths.iter().flat_map(message).collect()
     }
 
-    fn arriving(bytes: &[u8], piece: usize, ends: bool, room: &Arc<Semaphore>) -> Arriving {
+    fn arriving(bytes: &[u8], piece: usize, ends: bool, room: &Arc<Room>) -> Arriving {
         let pieces = bytes.chunks(piece).map(Bytes::copy_from_slice).collect();
         Arriving::new(Body::new(Pieces { pieces, ends }), Arc::clone(room))
     }
@@ -222,7 +212,7 @@ mod tests {
     async fn what_arrives_is_what_was_sent_however_it_is_cut() {
         let bytes = messages(&[0, 1, 300, 0, 0, 5, 70, 1]);
         for piece in 1..=bytes.len() {
-            let room = Arc::new(Semaphore::new(300));
+            let room = Room::new(300, Refusals::default());
             let mut body = arriving(&bytes, piece, true, &room);
             let mut found = Vec::new();
             while let Some(piece) = next(&mut body).await {
@@ -230,18 +220,18 @@ mod tests {
             }
             assert_eq!(found, bytes, "in pieces of {piece}");
             drop(body);
-            assert_eq!(room.available_permits(), 300, "in pieces of {piece}");
+            assert_eq!(room.free(), 300, "in pieces of {piece}");
         }
     }
 
     /// R39: what has not arrived whole never takes more than the room for it.
     #[tokio::test]
     async fn a_message_for_which_there_is_no_room_is_refused_and_not_what_came_before_it() {
-        let room = Arc::new(Semaphore::new(100));
+        let room = Room::new(100, Refusals::default());
         let bytes = messages(&[80]);
         let mut one = arriving(&bytes, 50, true, &room);
         next(&mut one).await.unwrap().unwrap();
-        assert_eq!(room.available_permits(), 20);
+        assert_eq!(room.free(), 20);
         let behind = messages(&[10, 80]);
         let mut two = arriving(&behind, 50, true, &room);
         assert_eq!(next(&mut two).await.unwrap().unwrap(), behind[..15]);
@@ -256,7 +246,7 @@ mod tests {
     /// R39: a message that never ends does not keep its room.
     #[tokio::test(start_paused = true)]
     async fn a_message_that_does_not_arrive_whole_ends_in_an_error_that_says_so() {
-        let room = Arc::new(Semaphore::new(100));
+        let room = Room::new(100, Refusals::default());
         let bytes = messages(&[80]);
         let mut slow = arriving(&bytes[..70], 50, false, &room);
         next(&mut slow).await.unwrap().unwrap();
@@ -267,18 +257,18 @@ mod tests {
         assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
         assert!(status.message().contains("60 s"), "{status}");
         drop(slow);
-        assert_eq!(room.available_permits(), 100);
+        assert_eq!(room.free(), 100);
     }
 
     /// The transport refuses it by its prefix; here it must not wait for room that there never is.
     #[tokio::test]
     async fn a_message_that_is_too_long_goes_on_at_once() {
-        let room = Arc::new(Semaphore::new(100));
+        let room = Room::new(100, Refusals::default());
         let long = u32::try_from(super::super::REQUEST_BYTES_MAX).unwrap() + 1;
         let bytes = [prefix(long), vec![1, 2, 3]].concat();
         let mut body = arriving(&bytes, 5, false, &room);
         assert_eq!(next(&mut body).await.unwrap().unwrap(), bytes[..5]);
         assert_eq!(next(&mut body).await.unwrap().unwrap(), bytes[5..]);
-        assert_eq!(room.available_permits(), 100);
+        assert_eq!(room.free(), 100);
     }
 }

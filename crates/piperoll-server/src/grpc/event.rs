@@ -3,7 +3,6 @@
 use super::{
     TOO_LONG_MESSAGE,
     answers::{Answers, answers_and_end},
-    arriving,
 };
 use crate::{
     connection::Peer,
@@ -64,7 +63,7 @@ impl EventService for EventGrpc {
         let daemon = Arc::clone(&self.0);
         let taking = async move {
             let taken = take_requests(&daemon, door, request.into_inner(), window).await;
-            taken.err().map(|refusal| daemon.refused(refusal))
+            taken.err()
         };
         Ok(Response::new(answers_and_end(&self.0, answers, taking)))
     }
@@ -133,17 +132,17 @@ async fn take_requests(
     door: Door,
     mut requests: Streaming<RawMessage>,
     window: mpsc::Sender<Pending>,
-) -> Result<(), Refusal> {
+) -> Result<(), Status> {
     loop {
         let stall_max = daemon.limits.reader_stall_max;
         let slot = match timeout(stall_max.0, window.reserve()).await {
             Ok(Ok(slot)) => slot,
             Ok(Err(_)) => return Ok(()),
-            Err(_) => return Err(stalled(daemon)),
+            Err(_) => return Err(daemon.refused(stalled(daemon))),
         };
         let begun = tokio::select! {
             biased;
-            () = daemon.stopping.cancelled() => return Err(Refusal::stopping()),
+            () = daemon.stopping.cancelled() => return Err(daemon.refused(Refusal::stopping())),
             begun = next_request(daemon, &door, &mut requests) => begun?,
         };
         match begun {
@@ -165,22 +164,26 @@ async fn next_request(
     daemon: &Daemon,
     door: &Door,
     requests: &mut Streaming<RawMessage>,
-) -> Result<Option<Pending>, Refusal> {
+) -> Result<Option<Pending>, Status> {
     let message = match requests.message().await {
         Ok(Some(message)) => message.0,
         Ok(None) => return Ok(None),
-        // The transport says so of a message that is too long; everything else is a connection that broke.
+        // The transport says so of a message that is too long.
         Err(status) if status.code() == Code::OutOfRange => {
-            return Err(Refusal::field("request", TOO_LONG_MESSAGE));
+            return Err(daemon.refused(Refusal::field("request", TOO_LONG_MESSAGE)));
         }
-        Err(status) => return arriving::refusal(&status).map_or(Ok(None), Err),
+        // It was refused, and counted, while it arrived; everything else is a connection that broke.
+        Err(status) => {
+            let refused = matches!(status.code(), Code::ResourceExhausted | Code::DeadlineExceeded);
+            return if refused { Err(status) } else { Ok(None) };
+        }
     };
     let bytes = Arc::clone(&daemon.request_bytes).acquire_many_owned(length_of(&message)).await;
-    let bytes = bytes.map_err(|_| Refusal::stopping())?;
+    let bytes = bytes.map_err(|_| daemon.refused(Refusal::stopping()))?;
     if door.failed.load(Relaxed) {
         return Ok(None);
     }
-    submit(daemon, door, message, bytes).map(Some)
+    submit(daemon, door, message, bytes).map(Some).map_err(|refusal| daemon.refused(refusal))
 }
 
 /// The answer to a request of a stream; the transport ends the stream with the first that is a status.

@@ -152,7 +152,7 @@ async fn serve_with(
     routes: Routes,
 ) -> Result<(), Error> {
     let stopping = daemon.stopping.clone().cancelled_owned();
-    let room = Arc::clone(&daemon.arriving_bytes);
+    let room = Arc::clone(&daemon.arriving);
     let arriving = move |request: http::Request<Body>| {
         request.map(|body| Body::new(arriving::Arriving::new(body, Arc::clone(&room))))
     };

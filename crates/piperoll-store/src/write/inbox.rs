@@ -14,6 +14,9 @@ use std::time::Duration;
 /// A sender with more than this share of a queue leaves as much of it free for others.
 const SHARE_OF_QUEUE: u64 = 8;
 
+/// A part that is longer begins a group: those that are due before it do not wait for its write.
+const LONG_PART_BYTES: u64 = 1 << 20;
+
 /// Lanes that are kept for the next sender, and parts that one of them may have room for.
 const SPARE_MAX: usize = 64;
 const SPARE_PARTS_MAX: usize = 128;
@@ -169,7 +172,8 @@ impl Inbox {
         while let Some(part) = waiting.first() {
             bytes = bytes.saturating_add(part.bound());
             events = events.saturating_add(u64::from(part.events));
-            if !parts.is_empty() && (bytes > group.bytes || events > group.events) {
+            let is_full = bytes > group.bytes || events > group.events;
+            if !parts.is_empty() && (is_full || part.bound() > LONG_PART_BYTES) {
                 break;
             }
             parts.extend(waiting.take_first());
@@ -220,6 +224,7 @@ mod tests {
     use super::*;
     use bytes::Bytes;
     use piperoll_format::frame::ProducerKey;
+    use std::iter;
 
     const ENOUGH: Room = Room { bytes: u64::MAX, events: u64::MAX };
     const GIANT: u32 = 8 << 20;
@@ -247,6 +252,13 @@ mod tests {
         inbox
     }
 
+    /// Of everything that waits, in the order in which it is taken.
+    fn all_marks(inbox: &Inbox) -> Vec<u32> {
+        let groups =
+            iter::from_fn(|| Some(marks(inbox.take(ENOUGH, ENOUGH))).filter(|marks| !marks.is_empty()));
+        groups.flatten().collect()
+    }
+
     fn marks(taken: Taken) -> Vec<u32> {
         match taken {
             Taken::Parts(parts) => parts.iter().map(|part| part.events).collect(),
@@ -264,14 +276,13 @@ mod tests {
             part(&one, None, 3, GIANT),
             part(&three, None, 4, 100),
         ]);
-        let group = Room { bytes: u64::from(GIANT) + 100, events: u64::MAX };
-        assert_eq!(marks(inbox.take(group, ENOUGH)), [4]);
-        assert_eq!(marks(inbox.take(group, ENOUGH)), [1]);
+        assert_eq!(marks(inbox.take(ENOUGH, ENOUGH)), [4], "it does not wait for their write");
+        assert_eq!(marks(inbox.take(ENOUGH, ENOUGH)), [1]);
         // One who goes on sending little does not keep giants waiting for ever.
         for _ in 0..GIANT / 1_000 {
             assert!(inbox.push(part(&three, None, 5, 1_000)).is_ok());
         }
-        let rest = marks(inbox.take(ENOUGH, ENOUGH));
+        let rest = all_marks(&inbox);
         let place = |mark| rest.iter().position(|&found| found == mark).unwrap();
         assert_eq!(place(2), 0, "it has waited for long");
         assert!((3_000..8_000).contains(&place(3)), "the second giant of a sender comes at {}", place(3));
@@ -289,7 +300,7 @@ mod tests {
             let connection = if mark % 2 == 0 { &one } else { &two };
             parts.push(part(connection, Some(7), mark + 100, other));
         }
-        let all = marks(inbox(parts).take(ENOUGH, ENOUGH));
+        let all = all_marks(&inbox(parts));
         let (mut plain, mut keyed): (Vec<u32>, Vec<u32>) = all.into_iter().partition(|mark| *mark < 100);
         assert!(plain.is_sorted() && keyed.is_sorted(), "{plain:?} {keyed:?}");
         plain.dedup();

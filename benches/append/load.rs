@@ -1,25 +1,30 @@
-//! The load: closed loop, as fast as the answers allow, so its rates are maxima and say nothing of latency.
+//! Closed loop: as fast as the answers allow, so its rates are maxima and say nothing of latency.
 
 use crate::{
     clock::{median, now},
+    messages::{Endless, Load, Message},
     net::connect,
-    processor::Processor,
 };
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
 use futures_util::stream;
-use piperoll_proto::raw::{RawMessage, event_service_client::EventServiceClient};
-use prost::Message as _;
+use piperoll_proto::{
+    TENANT_METADATA,
+    raw::{RawMessage, event_service_client::EventServiceClient},
+};
 use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
 use tokio::{runtime::Runtime, sync::Semaphore, task::JoinSet};
-use tonic::transport::Channel;
+use tonic::{
+    Request,
+    metadata::{Ascii, MetadataValue},
+    transport::Channel,
+};
 
 /// What the client's threads are called.
 pub(crate) const CLIENT: &str = "bench-client";
@@ -28,33 +33,20 @@ const UNARY_IN_FLIGHT: usize = 16;
 /// Unanswered bytes of all streams: below the 32 MiB that may wait for one log, or the daemon refuses some.
 const IN_FLIGHT_BYTES_MAX: usize = 16 << 20;
 
-/// How events are sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
-    /// One endless call a connection; otherwise a call a batch.
-    pub(crate) streams: bool,
-    /// Events a message.
-    pub(crate) batch: usize,
-}
-
 /// What came of it.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Outcome {
     /// Events acknowledged.
     pub(crate) events: f64,
     /// From the first message to the last acknowledgement.
     pub(crate) seconds: f64,
-    /// What it cost meanwhile.
-    pub(crate) processor: Processor,
 }
 
 impl Outcome {
     /// Adds another slice of the same load.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.events += other.events;
         self.seconds += other.seconds;
-        self.processor.client += other.processor.client;
-        self.processor.server += other.processor.server;
     }
 
     /// Events a second.
@@ -63,72 +55,39 @@ impl Outcome {
     }
 }
 
-/// Messages of `batch` events each, encoded.
-pub(crate) fn messages(events: &[Vec<u8>], batch: usize) -> Arc<[Bytes]> {
-    let message = |events: &[Vec<u8>]| {
-        let mut bytes = Vec::new();
-        for event in events {
-            // Field 1 of both requests, as long as a LEB128 number says.
-            bytes.push(0x0a);
-            prost::encoding::encode_varint(event.len() as u64, &mut bytes);
-            bytes.extend_from_slice(event);
-        }
-        Bytes::from(bytes)
-    };
-    events.chunks_exact(batch.min(events.len())).map(message).collect()
+/// The connections that a load goes over.
+pub(crate) async fn connect_all(address: SocketAddr) -> Result<Vec<Channel>> {
+    let mut channels = Vec::new();
+    for _ in 0..CONNECTIONS {
+        channels.push(connect(address).await?);
+    }
+    Ok(channels)
 }
 
-/// Encoded sample events.
-pub(crate) fn events(count: usize) -> Vec<Vec<u8>> {
-    let events = piperoll_samples::Events::new(5, count as u64, 30.0);
-    events.take(count).map(|event| event.encode_to_vec()).collect()
-}
-
-/// Messages round and round until told to stop.
-struct Endless {
-    messages: Arc<[Bytes]>,
-    next: Arc<AtomicUsize>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Iterator for Endless {
-    type Item = RawMessage;
-
-    fn next(&mut self) -> Option<RawMessage> {
-        if self.stop.load(Relaxed) {
-            return None;
-        }
-        let place = self.next.fetch_add(1, Relaxed) % self.messages.len();
-        self.messages.get(place).cloned().map(RawMessage)
+fn name_tenant<T>(request: &mut Request<T>, tenant: Option<&MetadataValue<Ascii>>) {
+    if let Some(tenant) = tenant {
+        request.metadata_mut().insert(TENANT_METADATA, tenant.clone());
     }
 }
 
-/// Sends `messages` to `address` for `time`, and waits for every answer.
-pub(crate) fn run(
-    runtime: &Runtime,
-    address: SocketAddr,
-    shape: Shape,
-    messages: &Arc<[Bytes]>,
-    time: Duration,
-) -> Result<Outcome> {
+/// Sends `load` to `address` for `time`, and waits for every answer.
+pub(crate) fn run(runtime: &Runtime, address: SocketAddr, load: &Load, time: Duration) -> Result<Outcome> {
     runtime.block_on(async {
         let stop = Arc::new(AtomicBool::new(false));
-        let next = Arc::new(AtomicUsize::new(0));
-        let source =
-            || Endless { messages: Arc::clone(messages), next: Arc::clone(&next), stop: Arc::clone(&stop) };
-        let mut channels = Vec::new();
-        for _ in 0..CONNECTIONS {
-            channels.push(connect(address).await?);
-        }
-        let (start, before) = (now(), Processor::read(CLIENT)?);
+        let channels = connect_all(address).await?;
+        let start = now();
         let mut calls = JoinSet::new();
-        if shape.streams {
-            for channel in channels {
-                calls.spawn(one_stream(channel, source()));
-            }
+        if load.shape.streams {
+            // A stream a connection, or one a tenant where there are more of them.
+            let lanes = load.endless_by_tenant(&stop);
+            let streams = lanes.len().max(CONNECTIONS);
+            let window = IN_FLIGHT_BYTES_MAX / load.longest() / streams + 1;
+            let lanes = lanes.iter().cycle().cloned().zip(channels.iter().cycle().cloned()).take(streams);
+            lanes.for_each(|(lane, channel)| drop(calls.spawn(one_stream(channel, lane, window))));
         } else {
+            let messages = load.endless(&stop);
             let callers = channels.iter().cycle().take(UNARY_IN_FLIGHT).cloned();
-            callers.for_each(|channel| drop(calls.spawn(many_calls(channel, source()))));
+            callers.for_each(|channel| drop(calls.spawn(many_calls(channel, messages.clone()))));
         }
         tokio::time::sleep(time).await;
         stop.store(true, Relaxed);
@@ -136,27 +95,29 @@ pub(crate) fn run(
         while let Some(call) = calls.join_next().await {
             answers += call??;
         }
-        let (seconds, after) = (start.elapsed().as_secs_f64(), Processor::read(CLIENT)?);
-        let events = answers as f64 * shape.batch as f64;
-        Ok(Outcome { events, seconds, processor: after.since(before) })
+        Ok(Outcome {
+            events: answers as f64 * load.shape.batch as f64,
+            seconds: start.elapsed().as_secs_f64(),
+        })
     })
 }
 
-/// One endless call. What it has in flight is bounded, by a share of what may wait for a log.
-async fn one_stream(channel: Channel, messages: Endless) -> Result<u64> {
-    let longest = messages.messages.iter().map(Bytes::len).max().unwrap_or(1);
-    let window = Arc::new(Semaphore::new(IN_FLIGHT_BYTES_MAX / longest / CONNECTIONS + 1));
+/// One endless call with at most `window` messages unanswered: its share of what may wait for a log.
+async fn one_stream(channel: Channel, messages: Endless, window: usize) -> Result<u64> {
+    let window = Arc::new(Semaphore::new(window));
     let waits = Arc::clone(&window);
+    let tenant = messages.tenant().cloned();
     let sending = stream::unfold(messages, move |mut messages| {
         let window = Arc::clone(&waits);
         async move {
             // Nobody closes the window; forgotten, the permit comes back with the answer.
             window.acquire().await.ok()?.forget();
-            Some((messages.next()?, messages))
+            Some((RawMessage(messages.next()?.body), messages))
         }
     });
-    let mut client = EventServiceClient::new(channel);
-    let mut answers = client.append_stream(sending).await?.into_inner();
+    let mut request = Request::new(sending);
+    name_tenant(&mut request, tenant.as_ref());
+    let mut answers = EventServiceClient::new(channel).append_stream(request).await?.into_inner();
     let mut count = 0;
     while answers.message().await?.is_some() {
         window.add_permits(1);
@@ -169,26 +130,33 @@ async fn many_calls(channel: Channel, messages: Endless) -> Result<u64> {
     let mut client = EventServiceClient::new(channel);
     let mut count = 0;
     for message in messages {
-        client.append(message).await?;
+        client.append(request(&message)).await?;
         count += 1;
     }
     Ok(count)
+}
+
+/// A call with this message.
+pub(crate) fn request(message: &Message) -> Request<RawMessage> {
+    let mut request = Request::new(RawMessage(message.body.clone()));
+    name_tenant(&mut request, message.tenant.as_ref());
+    request
 }
 
 /// The median time of one call after the other.
 pub(crate) fn round_trip(
     runtime: &Runtime,
     address: SocketAddr,
-    messages: &[Bytes],
+    load: &Load,
     runs: usize,
 ) -> Result<Duration> {
-    let message = messages.first().context("there are no messages")?;
+    let message = load.messages.first().context("there are no messages")?;
     runtime.block_on(async {
         let mut client = EventServiceClient::new(connect(address).await?);
         let mut times = Vec::with_capacity(runs);
         for _ in 0..runs {
             let start = now();
-            client.append(RawMessage(message.clone())).await?;
+            client.append(request(message)).await?;
             times.push(start.elapsed());
         }
         Ok(median(times))

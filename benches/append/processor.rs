@@ -1,40 +1,68 @@
-//! Processor seconds of this process, the client's share told apart by the names of its threads.
+//! Processor seconds of this process, told apart by the names of its threads.
 
+use crate::load::CLIENT;
 use anyhow::{Context as _, Result};
 use rustix::time::{ClockId, clock_gettime};
-use std::fs;
+use std::{
+    fs,
+    ops::{AddAssign, Sub},
+};
+
+/// The store's threads that index and seal behind the acknowledgements; a thread's name is cut to 15 bytes.
+const BEHIND: [&str; 2] = ["piperoll-keeper", "piperoll-sealer"];
 
 /// Processor seconds so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Processor {
-    /// Of the threads of the client.
+    /// Of the client's threads.
     pub(crate) client: f64,
-    /// Of all others: the server, with the engine's threads and the kernel's work for them.
+    /// Of those that index and seal.
+    pub(crate) behind: f64,
+    /// Of all others but the bench's own: the server, with each log's writer and the kernel's work for them.
     pub(crate) server: f64,
 }
 
 impl Processor {
-    /// Reads them; the client's threads are called `client`.
-    pub(crate) fn read(client: &str) -> Result<Self> {
+    /// Reads them.
+    pub(crate) fn read() -> Result<Self> {
         let spent = clock_gettime(ClockId::ProcessCPUTime);
         let all = spent.tv_sec as f64 + spent.tv_nsec as f64 / 1e9;
-        let mut client_ns = 0_u64;
+        let main = std::process::id().to_string();
+        let (mut client, mut behind, mut own) = (0.0, 0.0, 0.0);
         for task in fs::read_dir("/proc/self/task")? {
             let path = task?.path();
-            // A thread that has ended meanwhile is none of the client's: those live as long as their runtime.
+            // A thread that has ended meanwhile is none of those: they live as long as the daemon and the bench.
             let Ok(name) = fs::read_to_string(path.join("comm")) else { continue };
-            if name.trim() == client {
-                let text = fs::read_to_string(path.join("schedstat"))?;
-                let on_processor = text.split(' ').next().context("schedstat is empty")?;
-                client_ns += on_processor.parse::<u64>()?;
-            }
+            let sum = match name.trim() {
+                CLIENT => &mut client,
+                name if BEHIND.contains(&name) => &mut behind,
+                _ if path.ends_with(&main) => &mut own,
+                _ => continue,
+            };
+            let text = fs::read_to_string(path.join("schedstat"))?;
+            let on_processor = text.split(' ').next().context("schedstat is empty")?;
+            *sum += on_processor.parse::<u64>()? as f64 / 1e9;
         }
-        let client = client_ns as f64 / 1e9;
-        Ok(Self { client, server: all - client })
+        Ok(Self { client, behind, server: all - client - behind - own })
     }
+}
 
-    /// What was spent since `before`.
-    pub(crate) fn since(self, before: Self) -> Self {
-        Self { client: self.client - before.client, server: self.server - before.server }
+impl Sub for Processor {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            client: self.client - before.client,
+            behind: self.behind - before.behind,
+            server: self.server - before.server,
+        }
+    }
+}
+
+impl AddAssign for Processor {
+    fn add_assign(&mut self, other: Self) {
+        self.client += other.client;
+        self.behind += other.behind;
+        self.server += other.server;
     }
 }

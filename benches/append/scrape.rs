@@ -1,13 +1,14 @@
-//! What the daemon wrote, by its own metrics: so that the disk's ceiling is measured with the same groups.
+//! What the daemon did, by its own metrics: so that the disk's ceiling is measured with the same groups.
 
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    ops::{AddAssign, Sub},
 };
 
 /// Totals since the daemon's start.
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Written {
     /// Events stored.
     pub(crate) events: f64,
@@ -17,9 +18,10 @@ pub(crate) struct Written {
     pub(crate) syncs: f64,
 }
 
-impl Written {
-    /// What was written since `before`.
-    pub(crate) fn since(&self, before: &Self) -> Self {
+impl Sub for Written {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
         Self {
             events: self.events - before.events,
             bytes: self.bytes - before.bytes,
@@ -28,31 +30,48 @@ impl Written {
     }
 }
 
-/// Reads them.
-pub(crate) fn written(http: SocketAddr) -> Result<Written> {
-    let mut stream = TcpStream::connect(http)?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
-    let mut page = String::new();
-    stream.read_to_string(&mut page)?;
-    let number = |name: &str| {
-        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        anyhow::Ok(line.with_context(|| format!("no metric {name}"))?.trim().parse::<f64>()?)
-    };
-    Ok(Written {
-        events: number("piperoll_append_events_total")?,
-        bytes: number("piperoll_append_bytes_total")?,
-        syncs: number("piperoll_sync_duration_seconds_count")?,
-    })
+impl AddAssign for Written {
+    fn add_assign(&mut self, other: Self) {
+        self.events += other.events;
+        self.bytes += other.bytes;
+        self.syncs += other.syncs;
+    }
 }
 
-/// About `bytes` bytes of messages.
-pub(crate) fn group(messages: &[Bytes], bytes: f64) -> Vec<u8> {
-    let mut group = Vec::new();
-    for message in messages.iter().cycle() {
-        if group.len() as f64 + message.len() as f64 / 2.0 > bytes && !group.is_empty() {
-            break;
-        }
-        group.extend_from_slice(message);
+/// A scrape.
+pub(crate) struct Scrape(String);
+
+impl Scrape {
+    /// Asks for it.
+    pub(crate) fn of(http: SocketAddr) -> Result<Self> {
+        let mut stream = TcpStream::connect(http)?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page)?;
+        Ok(Self(page))
     }
-    group
+
+    /// What was written.
+    pub(crate) fn written(&self) -> Result<Written> {
+        Ok(Written {
+            events: self.number("piperoll_append_events_total")?,
+            bytes: self.number("piperoll_append_bytes_total")?,
+            syncs: self.number("piperoll_sync_duration_seconds_count")?,
+        })
+    }
+
+    /// Segments that are full and not sealed yet.
+    pub(crate) fn unsealed(&self) -> Result<f64> {
+        self.number("piperoll_unsealed_segments")
+    }
+
+    /// Logs.
+    pub(crate) fn logs(&self) -> Result<f64> {
+        self.number("piperoll_logs")
+    }
+
+    fn number(&self, name: &str) -> Result<f64> {
+        let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        Ok(line.with_context(|| format!("no metric {name}"))?.trim().parse()?)
+    }
 }

@@ -1,4 +1,4 @@
-//! How long answers and restarts take: `cargo bench -p piperoll --bench query`.
+//! How long answers take: `cargo bench -p piperoll --bench query`.
 //!
 //! A query's figure is its median over that of an echo of the very same answer from memory, the two asked in
 //! turns; its answer is checked against what was sent. See `docs/performance.md`.
@@ -8,6 +8,7 @@ mod clock;
 #[path = "../support/daemon.rs"]
 mod daemon;
 mod echo;
+#[path = "../support/fill.rs"]
 mod fill;
 #[path = "../support/machine.rs"]
 mod machine;
@@ -16,6 +17,8 @@ mod net;
 mod questions;
 #[path = "../support/report.rs"]
 mod report;
+#[path = "../support/serve.rs"]
+mod serve;
 
 use anyhow::Result;
 use clock::{median, now};
@@ -26,17 +29,18 @@ use piperoll_proto::{
     },
     v1::{CountRequest, CountResponse, QueryRequest, SealRequest},
 };
+use piperoll_samples::Events;
 use questions::{Ask, Question, Sent};
 use report::{Scale, print};
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 use tokio::runtime::Runtime;
 use tonic::{service::Routes, transport::Channel};
 
 const EVENTS: usize = 1_000_000;
 const SEED: u64 = 5;
+const DAYS: f64 = 30.0;
 /// Medians of a query over those of its echo.
 const ECHOES_MAX: [f64; 2] = [2.0, 2.0];
-const READY_MS_MAX: [f64; 2] = [300.0, 300.0];
 
 /// An answer as the daemon gave it.
 #[derive(Default)]
@@ -52,17 +56,16 @@ fn main() -> Result<()> {
     let directory = held.path().join("data");
     machine::print_facts(held.path())?;
 
-    let daemon = daemon::start_daemon(&servers, &directory)?;
+    let daemon = daemon::start_daemon(&servers, &directory, |_| {})?;
     let address = daemon.grpc_address;
     let count = scale.pick("PIPEROLL_BENCH_EVENTS", EVENTS, 2_000)?;
-    let sent = clients.block_on(fill::fill(address, SEED, count))?;
+    let events = Events::new(SEED, count as u64, DAYS).take(count);
+    let sent = clients.block_on(fill::fill(address, "default", events, Sent::default(), Sent::note))?;
     let sealed = clients.block_on(seal(address))?;
     print(&format!("{count} events, the last {sealed} segments sealed on request\n"))?;
     let round_trip = ask_all(scale, [&servers, &clients], address, &sent)?;
-    machine::print_speeds(held.path(), round_trip, scale.runs())?;
-    clients.block_on(fill::fill(address, SEED + 1, count / 20))?;
-    servers.block_on(daemon.stop())?;
-    restarts(scale, [&servers, &clients], &directory)
+    machine::print_speeds(held.path(), Some(round_trip), scale.runs())?;
+    Ok(servers.block_on(daemon.stop())?)
 }
 
 /// Seals what is not sealed yet, so that every answer comes from sealed segments.
@@ -87,7 +90,7 @@ fn ask_all(
         let size = check(&question, &answer)?;
         let echo = echo::Echo { records: answer.records, count: answer.count };
         let echo = Routes::new(QueryServiceServer::new(echo));
-        let echo = servers.block_on(net::serve(echo))?;
+        let echo = servers.block_on(serve::serve(echo))?;
         let (mut asked, mut echoed) = (Vec::new(), Vec::new());
         clients.block_on(async {
             let echo = net::connect(echo).await?;
@@ -144,27 +147,6 @@ fn check(question: &Question, answer: &Answer) -> Result<String> {
     let (filter, expected) = (&question.filter, question.expected);
     anyhow::ensure!(found == expected, "`{filter}` gives {found} where {expected} were sent");
     Ok(size)
-}
-
-/// Restarts on a directory whose last segment is not sealed.
-fn restarts(scale: Scale, [servers, clients]: [&Runtime; 2], directory: &Path) -> Result<()> {
-    let (mut ready, mut acknowledged) = (Vec::new(), Vec::new());
-    for _ in 0..scale.runs().min(11) {
-        let start = now();
-        let daemon = daemon::start_daemon(servers, directory)?;
-        ready.push(start.elapsed());
-        clients.block_on(fill::fill(daemon.grpc_address, SEED + 2, 1))?;
-        acknowledged.push(start.elapsed());
-        servers.block_on(daemon.stop())?;
-    }
-    print("| restart after a stop | median |")?;
-    print("|---|---|")?;
-    for (name, times) in [("ready", ready), ("first ack", acknowledged)] {
-        let time = median(times);
-        print(&format!("| {name} | {} |", readable(time)))?;
-        report::keep(scale, &format!("restart {name}"), time.as_secs_f64() * 1e3, "ms", READY_MS_MAX)?;
-    }
-    Ok(())
 }
 
 /// A time in the unit that suits it.

@@ -4,6 +4,8 @@ use crate::{clock::timed, report::print};
 use anyhow::{Context as _, Result};
 use std::{
     fs::{self, File},
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     os::unix::fs::FileExt as _,
     path::Path,
     time::Duration,
@@ -43,8 +45,9 @@ fn file_system(directory: &Path) -> Result<String> {
     Ok(kind.to_owned())
 }
 
-/// Prints the medians of a small synced write, of a copy and of both hashes.
-pub(crate) fn print_speeds(directory: &Path, echo: Duration, runs: usize) -> Result<()> {
+/// Prints the medians of a small synced write, of a copy, of both hashes, and of the loopback's round trip;
+/// beside that of an echo, where there is one.
+pub(crate) fn print_speeds(directory: &Path, echo: Option<Duration>, runs: usize) -> Result<()> {
     let file = tempfile::tempfile_in(directory)?;
     rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, PREALLOCATED_BYTES)?;
     let sync = small_sync(&file, runs)?;
@@ -66,14 +69,38 @@ pub(crate) fn print_speeds(directory: &Path, echo: Duration, runs: usize) -> Res
     })?;
     std::hint::black_box(hashed);
     print(&format!(
-        "medians of this run: write of {SMALL_WRITE_BYTES} bytes + fdatasync {:.0} µs, echo round trip {:.0} µs, \
-         memory copy {:.1} GB/s, BLAKE3 {:.1} GB/s, crc32 {:.1} GB/s\n",
+        "medians of this run: write of {SMALL_WRITE_BYTES} bytes + fdatasync {:.0} µs, loopback round trip {:.0} µs, \
+         {}memory copy {:.1} GB/s, BLAKE3 {:.1} GB/s, crc32 {:.1} GB/s\n",
         sync.as_secs_f64() * 1e6,
-        echo.as_secs_f64() * 1e6,
+        loopback_round_trip(runs)?.as_secs_f64() * 1e6,
+        echo.map(|time| format!("echo round trip {:.0} µs, ", time.as_secs_f64() * 1e6)).unwrap_or_default(),
         per_second(copied),
         per_second(blake3),
         per_second(crc),
     ))
+}
+
+/// A byte there and back over TCP, without any protocol.
+fn loopback_round_trip(runs: usize) -> Result<Duration> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut near = TcpStream::connect(listener.local_addr()?)?;
+    let (mut far, _) = listener.accept()?;
+    near.set_nodelay(true)?;
+    far.set_nodelay(true)?;
+    let answering = std::thread::spawn(move || {
+        let mut byte = [0];
+        while far.read(&mut byte)? > 0 {
+            far.write_all(&byte)?;
+        }
+        anyhow::Ok(())
+    });
+    let median = timed(runs, || {
+        near.write_all(&[0x5a])?;
+        anyhow::Ok(near.read_exact(&mut [0])?)
+    })?;
+    drop(near);
+    answering.join().map_err(|_| anyhow::anyhow!("the far end panicked"))??;
+    Ok(median)
 }
 
 fn small_sync(file: &File, runs: usize) -> Result<Duration> {

@@ -1,0 +1,139 @@
+//! Open loop: messages are due at times that are fixed beforehand, whatever the answers do, and a latency counts
+//! from when its message was due. So a daemon that stalls pays for everybody who would have had to wait.
+
+use crate::{
+    clock::now,
+    load::{connect_all, request},
+    messages::{Load, Message},
+};
+use anyhow::Result;
+use futures_util::StreamExt as _;
+use hdrhistogram::Histogram;
+use piperoll_proto::raw::{RawMessage, event_service_client::EventServiceClient};
+use std::{
+    net::SocketAddr,
+    num::NonZeroU64,
+    sync::mpsc,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::{Status, transport::Channel};
+
+/// Before the first message is due: the connections are there by then.
+const LEAD: Duration = Duration::from_millis(5);
+
+/// In nanoseconds.
+pub(crate) type Latencies = Histogram<u64>;
+
+/// Where a latency goes, or why there is none.
+type Answered = mpsc::Sender<Result<Duration, Status>>;
+
+/// One connection.
+enum Lane {
+    Calls { client: EventServiceClient<Channel>, runtime: Handle, answered: Answered },
+    Stream { messages: UnboundedSender<RawMessage>, due: UnboundedSender<Instant> },
+}
+
+/// Sends `load` to `address` for `time`, `rate` messages a second, and adds the latencies to `latencies`.
+pub(crate) fn run(
+    runtime: &Runtime,
+    address: SocketAddr,
+    load: &Load,
+    rate: f64,
+    time: Duration,
+    latencies: &mut Latencies,
+) -> Result<()> {
+    let (answered, answers) = mpsc::channel();
+    let channels = runtime.block_on(connect_all(address))?;
+    let lanes: Vec<_> =
+        channels.into_iter().map(|channel| lane(runtime, channel, load.shape.streams, &answered)).collect();
+    drop(answered);
+    // The kernel lets sleepers oversleep by 50 µs otherwise.
+    rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
+    let (interval, start) = (Duration::from_secs_f64(rate.recip()), now() + LEAD);
+    let mut sent = 0_u32;
+    for (message, lane) in load.messages.iter().cycle().zip(lanes.iter().cycle()) {
+        let due = start + interval * sent;
+        if sent > 0 && due > start + time {
+            break;
+        }
+        wait_until(due);
+        lane.send(message, due);
+        sent += 1;
+    }
+    drop(lanes);
+    let mut count = 0;
+    for latency in answers {
+        latencies.record(u64::try_from(latency?.as_nanos())?)?;
+        count += 1;
+    }
+    anyhow::ensure!(count == sent, "{count} of {sent} messages were acknowledged");
+    Ok(())
+}
+
+fn wait_until(due: Instant) {
+    loop {
+        let wait = due.saturating_duration_since(now());
+        if wait.is_zero() {
+            return;
+        }
+        sleep(wait);
+    }
+}
+
+fn lane(runtime: &Runtime, channel: Channel, streams: bool, answered: &Answered) -> Lane {
+    let (client, answered) = (EventServiceClient::new(channel), answered.clone());
+    if !streams {
+        return Lane::Calls { client, runtime: runtime.handle().clone(), answered };
+    }
+    let (messages, sending) = unbounded_channel();
+    let (due, times) = unbounded_channel();
+    runtime.spawn(async move {
+        if let Err(status) = one_stream(client, sending, times, &answered).await {
+            // Nobody listens any more: the run has failed already.
+            answered.send(Err(status)).ok();
+        }
+    });
+    Lane::Stream { messages, due }
+}
+
+impl Lane {
+    /// A lane that has broken says so itself.
+    fn send(&self, message: &Message, at: Instant) {
+        match self {
+            Self::Calls { client, runtime, answered } => {
+                let (mut client, answered, request) = (client.clone(), answered.clone(), request(message));
+                runtime.spawn(async move {
+                    let answer = client.append(request).await;
+                    answered.send(answer.map(|_| at.elapsed())).ok();
+                });
+            }
+            Self::Stream { messages, due } => {
+                due.send(at).ok();
+                messages.send(RawMessage(message.body.clone())).ok();
+            }
+        }
+    }
+}
+
+/// One endless call: its answers come in the order of the messages.
+async fn one_stream(
+    mut client: EventServiceClient<Channel>,
+    messages: UnboundedReceiver<RawMessage>,
+    mut due: UnboundedReceiver<Instant>,
+    answered: &Answered,
+) -> Result<(), Status> {
+    let sending = UnboundedReceiverStream::new(messages).fuse();
+    let mut answers = client.append_stream(sending).await?.into_inner();
+    while answers.message().await?.is_some() {
+        if let Some(at) = due.recv().await {
+            answered.send(Ok(at.elapsed())).ok();
+        }
+    }
+    Ok(())
+}

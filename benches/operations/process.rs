@@ -1,0 +1,129 @@
+//! The real program as a child process.
+
+use crate::clock::now;
+use anyhow::{Context as _, Result};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Deserialize;
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// How often the ready file is looked for: well below the times that are measured.
+const READY_LOOK: Duration = Duration::from_micros(200);
+const START_MAX: Duration = Duration::from_mins(1);
+/// How often memory is looked at.
+const MEMORY_LOOK: Duration = Duration::from_millis(10);
+const MIB: f64 = 1_048_576.0;
+
+/// A running daemon; dropping it kills it.
+pub(crate) struct Process {
+    child: Child,
+    /// Where it serves gRPC.
+    pub(crate) address: SocketAddr,
+    /// Just before it was started.
+    pub(crate) begun: Instant,
+    /// From then until it said that it serves.
+    pub(crate) ready: Duration,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    grpc: String,
+}
+
+impl Process {
+    /// Starts it with its defaults on `folder`/data, and waits until it serves.
+    pub(crate) fn start(folder: &Path) -> Result<Self> {
+        // A place of its own for each start, so that the file of the start before is never taken for this one's.
+        let own = tempfile::tempdir_in(folder)?;
+        let (ready_file, log) = (own.path().join("ready.json"), folder.join("daemon.log"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_piperoll"));
+        command
+            .current_dir(folder)
+            .args(["serve", "--init", "--directory", "data"])
+            .args(["--grpc-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--ready-file"])
+            .arg(&ready_file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?);
+        let begun = now();
+        let mut child = command.spawn()?;
+        let text = loop {
+            if let Ok(text) = fs::read_to_string(&ready_file) {
+                break text;
+            }
+            if child.try_wait()?.is_some() || begun.elapsed() > START_MAX {
+                anyhow::bail!("the daemon does not start:\n{}", fs::read_to_string(&log)?);
+            }
+            thread::sleep(READY_LOOK);
+        };
+        let ready = begun.elapsed();
+        let Ready { grpc } = serde_json::from_str(&text)?;
+        let address = grpc.trim_start_matches("http://").parse()?;
+        Ok(Self { child, address, begun, ready })
+    }
+
+    /// Kills it with SIGKILL.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        let id = Pid::from_raw(i32::try_from(self.child.id())?).context("the child has an id")?;
+        kill_process(id, Signal::KILL)?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Watches its anonymous memory from now on.
+    pub(crate) fn watch_memory(&self) -> MemoryWatch {
+        let status = format!("/proc/{}/status", self.child.id());
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let watching = thread::spawn(move || {
+            let mut most = 0.0_f64;
+            loop {
+                most = most.max(anonymous_mib(&status)?);
+                if stopped.load(Relaxed) {
+                    return Ok(most);
+                }
+                thread::sleep(MEMORY_LOOK);
+            }
+        });
+        MemoryWatch { stop, watching }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A thread that watches a process's memory.
+pub(crate) struct MemoryWatch {
+    stop: Arc<AtomicBool>,
+    watching: JoinHandle<Result<f64>>,
+}
+
+impl MemoryWatch {
+    /// The most that there was, in MiB.
+    pub(crate) fn most(self) -> Result<f64> {
+        self.stop.store(true, Relaxed);
+        self.watching.join().map_err(|_| anyhow::anyhow!("the watching thread panicked"))?
+    }
+}
+
+fn anonymous_mib(status: &str) -> Result<f64> {
+    let text = fs::read_to_string(status)?;
+    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("no RssAnon")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib * 1_024.0 / MIB)
+}

@@ -28,7 +28,7 @@ pub use keys::{
     text_key,
 };
 pub use layout::CANONICAL_VERSION;
-pub use sealed::SealedIndex;
+pub use sealed::{IndexLayout, SealedIndex};
 pub use terms::{EventPlace, FrameRow, Summary, Terms, event_field};
 pub use writer::{Builder, BuiltIndex};
 

@@ -20,15 +20,28 @@ use blocks::Blocks;
 use exact::ExactSection;
 use piperoll_format::{event::Field, limits::SEGMENT_EVENTS_MAX, units::Root};
 use roaring::RoaringBitmap;
-use std::ops::{Range, RangeInclusive};
+use std::{
+    ops::{Range, RangeInclusive},
+    sync::Arc,
+};
 
 /// An `.idx`, lent from where it lies. Nothing of it is believed: each block is checked against its checksum
 /// before it is looked at for the first time, and every place against the file's end.
 ///
-/// Opening costs a few pages, whatever the file's length; keep it for as long as the same segment is asked.
+/// Opening costs a few pages, whatever the file's length; keep its [`IndexLayout`] for as long as the same segment is
+/// asked.
 pub struct SealedIndex<'a> {
     bytes: &'a [u8],
     blocks: Blocks<'a>,
+    layout: Arc<IndexLayout>,
+}
+
+/// Where the parts of an `.idx` lie, as its head and its trailer say, whose checksums were found right.
+pub struct IndexLayout {
+    /// Length of the file in bytes.
+    length: usize,
+    /// Where the checksums of its blocks begin.
+    checks: usize,
     summary: Summary,
     canonical_length: usize,
     log_root: Root,
@@ -123,32 +136,47 @@ impl<'a> SealedIndex<'a> {
         let first = blocks.part(0, FIRST_BLOCK_BYTES, trailer.canonical_length)?;
         let log_root = check_first_block(first, &trailer)?;
         let (exact, fields) = read_directory(&blocks, trailer.canonical_length)?;
-        Ok(Self {
-            bytes,
-            blocks,
+        let layout = IndexLayout {
+            length: bytes.len(),
+            checks: trailer.checks,
             summary: trailer.summary,
             canonical_length: trailer.canonical_length,
             log_root,
             private: trailer.private,
             exact,
             fields,
-        })
+        };
+        Ok(Self { bytes, blocks, layout: Arc::new(layout) })
+    }
+
+    /// Opens a whole `.idx` once more, of which the layout is known. Each block is checked again before it is looked
+    /// at.
+    pub fn open_again(bytes: &'a [u8], layout: &Arc<IndexLayout>) -> Result<Self, IndexError> {
+        let cut = || IndexError::damaged(layout.length, "the end of the file, where it was before");
+        let whole = bytes.split_at_checked(layout.checks).filter(|_| bytes.len() == layout.length);
+        let (content, checks) = whole.ok_or_else(cut)?;
+        Ok(Self { bytes, blocks: Blocks::new(content, checks), layout: Arc::clone(layout) })
+    }
+
+    /// Where its parts lie.
+    pub fn layout(&self) -> Arc<IndexLayout> {
+        Arc::clone(&self.layout)
     }
 
     /// Length of the canonical part.
     pub fn canonical_length(&self) -> u64 {
-        self.canonical_length as u64
+        self.layout.canonical_length as u64
     }
 
     /// BLAKE3 of the canonical part: what the seal calls the index root. Reads all of it.
     pub fn canonical_root(&self) -> Root {
-        let canonical = self.bytes.get(..self.canonical_length).unwrap_or_default();
+        let canonical = self.bytes.get(..self.layout.canonical_length).unwrap_or_default();
         Root(*blake3::hash(canonical).as_bytes())
     }
 
     /// The BLAKE3 root of the `.log` that the index says it was made from.
     pub fn log_root(&self) -> Root {
-        self.log_root
+        self.layout.log_root
     }
 
     /// Checks every block against its checksum. Reads the whole file.
@@ -157,30 +185,34 @@ impl<'a> SealedIndex<'a> {
     }
 
     fn section(&self, field: Field) -> Result<Option<BitmapSection>, IndexError> {
-        let section = self.fields.iter().find(|(other, _)| *other == field);
+        let section = self.layout.fields.iter().find(|(other, _)| *other == field);
         section.map(|(_, range)| BitmapSection::open(&self.blocks, range)).transpose()
     }
 
     /// Bytes of a section of the private part, from `start` of it.
     fn private(&self, part: Private, start: usize, length: usize) -> Result<&'a [u8], IndexError> {
-        self.blocks.part(self.private.start(part).saturating_add(start), length, self.private.presence_end)
+        self.blocks.part(
+            self.layout.private.start(part).saturating_add(start),
+            length,
+            self.layout.private.presence_end,
+        )
     }
 
     /// The set of the events that have a value of this field.
     fn presence(&self, field: Field) -> Result<RoaringBitmap, IndexError> {
-        let Some(index) = self.fields.iter().position(|(other, _)| *other == field) else {
+        let Some(index) = self.layout.fields.iter().position(|(other, _)| *other == field) else {
             return Ok(RoaringBitmap::new());
         };
-        let start = self.private.start(Private::Presence);
-        let bitmaps = start.saturating_add(4 * self.fields.len());
-        let limit = self.private.presence_end;
+        let start = self.layout.private.start(Private::Presence);
+        let bitmaps = start.saturating_add(4 * self.layout.fields.len());
+        let limit = self.layout.private.presence_end;
         let from = if index == 0 { 0 } else { self.blocks.u32(start, index - 1, limit)? as usize };
         let to = self.blocks.u32(start, index, limit)? as usize;
         let damaged = || IndexError::damaged(bitmaps, "a Roaring bitmap of the events with a field");
         let length = to.checked_sub(from).ok_or_else(damaged)?;
         let bytes = self.blocks.part(bitmaps.saturating_add(from), length, limit)?;
         let set = RoaringBitmap::deserialize_from(bytes).ok();
-        set.filter(|set| set.max().is_none_or(|last| last < self.summary.end)).ok_or_else(damaged)
+        set.filter(|set| set.max().is_none_or(|last| last < self.layout.summary.end)).ok_or_else(damaged)
     }
 }
 
@@ -231,20 +263,21 @@ fn read_directory(blocks: &Blocks<'_>, limit: usize) -> Result<Sections, IndexEr
 
 impl Terms for SealedIndex<'_> {
     fn summary(&self) -> &Summary {
-        &self.summary
+        &self.layout.summary
     }
 
     fn frame_at(&self, number: u32) -> Result<FrameRow, IndexError> {
         let at = FrameRow::BYTES * number as usize;
-        let beyond = || IndexError::damaged(self.private.start(Private::Frames), "a frame with this number");
-        if number >= self.summary.frames {
+        let beyond =
+            || IndexError::damaged(self.layout.private.start(Private::Frames), "a frame with this number");
+        if number >= self.layout.summary.frames {
             return Err(beyond());
         }
         FrameRow::read(self.private(Private::Frames, at, FrameRow::BYTES)?).ok_or_else(beyond)
     }
 
     fn field_offset(&self, ordinal: u32) -> Result<u32, IndexError> {
-        if ordinal >= self.summary.end {
+        if ordinal >= self.layout.summary.end {
             return Ok(0);
         }
         let offset = self.private(Private::Offsets, 4 * ordinal as usize, 4)?;
@@ -253,7 +286,7 @@ impl Terms for SealedIndex<'_> {
 
     fn with_terms(&self, field: Field, terms: &[&[u8]]) -> Result<RoaringBitmap, IndexError> {
         let Some(section) = self.section(field)? else { return Ok(RoaringBitmap::new()) };
-        section.with_terms(&self.blocks, terms, self.summary.end)
+        section.with_terms(&self.blocks, terms, self.layout.summary.end)
     }
 
     fn with_prefix(&self, field: Field, prefix: &[u8]) -> Result<RoaringBitmap, IndexError> {
@@ -261,22 +294,26 @@ impl Terms for SealedIndex<'_> {
             return self.presence(field);
         }
         let Some(section) = self.section(field)? else { return Ok(RoaringBitmap::new()) };
-        section.with_prefix(&self.blocks, prefix, self.summary.end)
+        section.with_prefix(&self.blocks, prefix, self.layout.summary.end)
     }
 
     fn with_key(&self, key: u64) -> Result<RoaringBitmap, IndexError> {
-        ExactSection::open(&self.blocks, self.exact.clone())?.find(&self.blocks, key, self.summary.end)
+        ExactSection::open(&self.blocks, self.layout.exact.clone())?.find(
+            &self.blocks,
+            key,
+            self.layout.summary.end,
+        )
     }
 
     fn with_time(&self, range: RangeInclusive<i64>) -> Result<RoaringBitmap, IndexError> {
-        let end = self.summary.end;
+        let end = self.layout.summary.end;
         let timed = self.private(Private::Timed, 0, bytes_of(end))?;
         if Bits::highest(timed).is_some_and(|highest| highest >= end) {
-            let start = self.private.start(Private::Timed);
+            let start = self.layout.private.start(Private::Timed);
             return Err(IndexError::damaged(start, "a bit for each event, and zeros after them"));
         }
         let timed = RoaringBitmap::from_lsb0_bytes(0, timed);
-        let (earliest, latest) = self.summary.time.unwrap_or_default();
+        let (earliest, latest) = self.layout.summary.time.unwrap_or_default();
         if range.contains(&earliest.0) && range.contains(&latest.0) {
             return Ok(timed);
         }
@@ -292,8 +329,8 @@ impl Terms for SealedIndex<'_> {
         each: &mut dyn FnMut(&[u8], u64),
     ) -> Result<(), IndexError> {
         let Some(section) = self.section(field)? else { return Ok(()) };
-        let all = among.len() == u64::from(self.summary.end);
-        let bits = (!all).then(|| Bits::from_bitmap(among, self.summary.end));
-        section.count(&self.blocks, bits.as_ref(), self.summary.end, each)
+        let all = among.len() == u64::from(self.layout.summary.end);
+        let bits = (!all).then(|| Bits::from_bitmap(among, self.layout.summary.end));
+        section.count(&self.blocks, bits.as_ref(), self.layout.summary.end, each)
     }
 }

@@ -109,12 +109,19 @@ pub trait DiskFile: Send + Sync {
     fn map(&self, length: u64) -> Result<Mapping>;
 }
 
-/// The names that `at` consists of; `InvalidInput` for anything that is not a plain name below the root.
-pub(crate) fn names(at: &Path) -> Result<Vec<&OsStr>> {
+/// The names that `at` consists of, one after the other; `InvalidInput` for anything that is not a plain name below
+/// the root.
+pub(crate) fn each_name(at: &Path) -> impl Iterator<Item = Result<&OsStr>> {
     let refusal =
         || Error::new(ErrorKind::InvalidInput, format!("not a path below the root: {}", at.display()));
-    let name = |component| if let Component::Normal(name) = component { Ok(name) } else { Err(refusal()) };
-    at.components().map(name).collect()
+    let name =
+        move |component| if let Component::Normal(name) = component { Ok(name) } else { Err(refusal()) };
+    at.components().map(name)
+}
+
+/// The names that `at` consists of; see [`each_name`].
+pub(crate) fn names(at: &Path) -> Result<Vec<&OsStr>> {
+    each_name(at).collect()
 }
 
 /// The directory and the last name of `at`; `InvalidInput` for the root, which has no name.

@@ -5,7 +5,9 @@
 
 use crate::disk::{Disk, DiskFile, Open};
 use piperoll_format::units::{Root, Sequence};
+use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind, IoSlice};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Ending of a name that means nothing yet; removed at the next start.
@@ -71,7 +73,20 @@ impl FileKind {
 
     /// The name of this file of the segment that begins at `first`, in the log's directory `dir`.
     pub(crate) fn path(self, dir: &Path, first: Sequence) -> PathBuf {
-        dir.join(format!("{:020}.{}", first.0, self.ending()))
+        // Many paths are made: the digits by hand, and all in one piece of memory.
+        let mut name = [b'0'; 20];
+        let mut rest = first.0;
+        for digit in name.iter_mut().rev() {
+            *digit += u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+        let mut path = OsString::with_capacity(dir.as_os_str().len() + 32);
+        path.push(dir);
+        path.push("/");
+        path.push(OsStr::from_bytes(&name));
+        path.push(".");
+        path.push(self.ending());
+        path.into()
     }
 }
 
@@ -125,12 +140,19 @@ pub(crate) fn read_whole<D: Disk>(disk: &D, at: &Path, bytes_max: u64) -> io::Re
         let text = format!("{} has {length} bytes, at most {bytes_max} are expected", at.display());
         return Err(io::Error::new(ErrorKind::InvalidData, text));
     }
-    let mut bytes = Vec::new();
-    read_steps(&file, 0, length, &mut |_, step| {
-        bytes.extend_from_slice(step);
-        Ok(())
-    })?;
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    let mut at = 0;
+    while let Some(rest) = bytes.get_mut(at..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, at as u64)? {
+            0 => return Err(ends_early(at as u64, length)),
+            read => at = at.saturating_add(read),
+        }
+    }
     Ok(bytes)
+}
+
+fn ends_early(at: u64, before: u64) -> io::Error {
+    io::Error::new(ErrorKind::UnexpectedEof, format!("the file ends at {at}, before {before}"))
 }
 
 /// Reads `from..to` of a file in steps; a file that ends before `to` is `UnexpectedEof`.
@@ -147,8 +169,7 @@ pub(crate) fn read_steps<F: DiskFile>(
         let step = buffer.get_mut(..want).unwrap_or_default();
         let read = file.read_at(step, at)?;
         if read == 0 {
-            let text = format!("the file ends at {at}, before {to}");
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
+            return Err(ends_early(at, to));
         }
         each(at, step.get(..read).unwrap_or_default())?;
         at = at.saturating_add(read as u64);
@@ -201,6 +222,8 @@ mod tests {
         check("log.open", None);
         let path = FileKind::Index.path(Path::new("logs/a/b"), Sequence(7));
         assert_eq!(path, Path::new("logs/a/b/00000000000000000007.idx"));
+        let last = FileKind::Log.path(Path::new("logs/a/b"), Sequence(u64::MAX));
+        assert_eq!(last, Path::new("logs/a/b/18446744073709551615.log"));
         assert_eq!(temporary(&path), Path::new("logs/a/b/00000000000000000007.idx.tmp"));
     }
 }

@@ -203,7 +203,7 @@ impl Mapping {
         // SAFETY: start < range.end <= length, and both kinds of memory have at least `length` bytes.
         let first = unsafe { base.add(start) };
         // SAFETY: `count` bytes from `first` lie in memory that lives as long as `self`, whose bytes are
-        // initialised (by the kernel, or zeroed when made), and that the frontier keeps from being changed
+        // initialised (by the kernel, or when they were made), and that the frontier keeps from being changed
         // while this map, and so this slice, is alive.
         Some(unsafe { std::slice::from_raw_parts(first, count) })
     }
@@ -237,7 +237,7 @@ impl std::os::fd::AsRawFd for RawDescriptor {
     }
 }
 
-/// Zeroed memory of a fixed size that one side writes while others hold slices of what lies below: what the
+/// Memory of a fixed size that one side writes while others hold slices of what lies below: what the
 /// page cache is to a real file, for simulated ones.
 pub(crate) struct SharedBytes {
     start: NonNull<u8>,
@@ -252,12 +252,10 @@ unsafe impl Send for SharedBytes {}
 unsafe impl Sync for SharedBytes {}
 
 impl SharedBytes {
-    /// `content`, then zeros up to `capacity`.
-    pub(crate) fn new(content: &[u8], capacity: usize, frontier: &Arc<Frontier>) -> Arc<Self> {
-        let mut memory = vec![0; capacity.max(content.len())];
-        memory.iter_mut().zip(content).for_each(|(to, &from)| *to = from);
+    /// Over `memory`, which has its capacity.
+    pub(crate) fn new(memory: Box<[u8]>, frontier: &Arc<Frontier>) -> Arc<Self> {
         let capacity = memory.len();
-        let owned: &'static mut [u8] = Box::leak(memory.into_boxed_slice());
+        let owned: &'static mut [u8] = Box::leak(memory);
         Arc::new(Self { start: NonNull::from(owned).cast(), capacity, frontier: Arc::clone(frontier) })
     }
 

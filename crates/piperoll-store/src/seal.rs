@@ -314,7 +314,7 @@ pub(crate) fn load<D: Disk>(home: &Home<D>, seal: Seal, has_loss: bool) -> Resul
 fn open_index<D: Disk>(home: &Home<D>, seal: &Seal) -> Option<IndexBytes> {
     let at = FileKind::Index.path(&home.dir, seal.head.first);
     let index = IndexBytes::map(&*home.disk, &at).ok()?;
-    let root = SealedIndex::open(index.bytes()).map(|index| index.log_root());
+    let root = index.open().map(|index| index.log_root());
     root.is_ok_and(|root| root == seal.root).then_some(index)
 }
 
@@ -336,5 +336,5 @@ fn make_index<D: Disk>(
     let written = write_index(home, header.first, &built.bytes)
         .and_then(|()| home.disk.sync_dir(&home.dir).map_err(PinError::io(&home.dir)));
     let mapped = written.ok().and_then(|()| open_index(home, seal));
-    Ok(mapped.unwrap_or_else(|| IndexBytes::Made(Arc::new(built.bytes))))
+    Ok(mapped.unwrap_or_else(|| IndexBytes::made(built.bytes)))
 }

@@ -12,10 +12,11 @@ use piperoll_format::frame::{FrameView, check_frame};
 use piperoll_format::names::Name;
 use piperoll_format::segment::SegmentHeader;
 use piperoll_format::units::{FrameSalt, Offset, Root, Sequence, UnixNanos};
+use piperoll_index::{IndexError, IndexLayout, SealedIndex};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Where a log lives, and under whose names. Shared by its segments; never changes.
 #[derive(Debug)]
@@ -492,7 +493,14 @@ pub(crate) enum TermSource {
 
 /// The bytes of an `.idx`.
 #[derive(Clone)]
-pub(crate) enum IndexBytes {
+pub(crate) struct IndexBytes {
+    memory: IndexMemory,
+    /// Known once it was opened.
+    layout: Arc<OnceLock<Arc<IndexLayout>>>,
+}
+
+#[derive(Clone)]
+enum IndexMemory {
     /// The file, mapped: the map and its length.
     Mapped(Arc<Mapping>, u64),
     /// Made again from the `.log`, because the file was lost or damaged and could not be written again.
@@ -500,18 +508,38 @@ pub(crate) enum IndexBytes {
 }
 
 impl IndexBytes {
-    /// The bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Mapped(map, length) => map.bytes(0..*length).unwrap_or_default(),
-            Self::Made(bytes) => bytes,
-        }
+    fn new(memory: IndexMemory) -> Self {
+        Self { memory, layout: Arc::default() }
+    }
+
+    /// An index that has no file.
+    pub(crate) fn made(bytes: Vec<u8>) -> Self {
+        Self::new(IndexMemory::Made(Arc::new(bytes)))
     }
 
     /// Maps the file `at`.
     pub(crate) fn map<D: Disk>(disk: &D, at: &Path) -> io::Result<Self> {
         let file = disk.open(at, Open::Read)?;
         let length = file.length()?;
-        Ok(Self::Mapped(Arc::new(file.map(length)?), length))
+        Ok(Self::new(IndexMemory::Mapped(Arc::new(file.map(length)?), length)))
+    }
+
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.memory {
+            IndexMemory::Mapped(map, length) => map.bytes(0..*length).unwrap_or_default(),
+            IndexMemory::Made(bytes) => bytes,
+        }
+    }
+
+    /// The index in these bytes.
+    pub(crate) fn open(&self) -> Result<SealedIndex<'_>, IndexError> {
+        let bytes = self.bytes();
+        if let Some(layout) = self.layout.get() {
+            return SealedIndex::open_again(bytes, layout);
+        }
+        let index = SealedIndex::open(bytes)?;
+        self.layout.get_or_init(|| index.layout());
+        Ok(index)
     }
 }

@@ -29,7 +29,10 @@ fn built(events: u64) -> BuiltIndex {
 
 /// Everything that can be asked of an index.
 fn ask_all(bytes: &[u8]) -> Result<Vec<String>, IndexError> {
-    let index = SealedIndex::open(bytes)?;
+    ask(&SealedIndex::open(bytes)?)
+}
+
+fn ask(index: &SealedIndex<'_>) -> Result<Vec<String>, IndexError> {
     let mut answers = vec![format!("{:?} {:?}", index.summary(), index.log_root())];
     for text in [
         "actor = actor-3",
@@ -40,10 +43,10 @@ fn ask_all(bytes: &[u8]) -> Result<Vec<String>, IndexError> {
         "NOT attr.n = 4",
     ] {
         let filter = parse(text, UnixNanos(0)).unwrap();
-        let matches = evaluate(&filter, CLASS, &index, 0..u32::MAX)?;
+        let matches = evaluate(&filter, CLASS, index, 0..u32::MAX)?;
         answers.push(format!("{matches:?}"));
         for field in [Field::Actor, Field::Outcome, Field::Trigger] {
-            answers.push(format!("{:?}", group(&index, field, &matches.sure)?));
+            answers.push(format!("{:?}", group(index, field, &matches.sure)?));
         }
     }
     for ordinal in [0, 1, 5, 499, 500, 4_999] {
@@ -59,6 +62,13 @@ fn check_flip(built: &BuiltIndex, good: &[String], place: usize, bit: u8) {
     bytes[place] ^= 1 << bit;
     if let Ok(answers) = ask_all(&bytes) {
         assert_eq!(answers, good, "byte {place} bit {bit} changed an answer");
+    }
+    let layout = SealedIndex::open(&built.bytes).unwrap().layout();
+    if let Ok(answers) = SealedIndex::open_again(&bytes, &layout).and_then(|index| ask(&index)) {
+        assert_eq!(
+            answers, good,
+            "byte {place} bit {bit} changed an answer of an index that was open before"
+        );
     }
     let found = SealedIndex::open(&bytes).and_then(|index| index.verify());
     assert!(found.is_err(), "byte {place} bit {bit} was not noticed");
@@ -80,12 +90,16 @@ fn every_flipped_byte_of_a_small_index_is_noticed() {
 #[test]
 fn every_cut_and_every_longer_file_is_noticed() {
     let built = built(20);
+    let layout = SealedIndex::open(&built.bytes).unwrap().layout();
     for length in 0..built.bytes.len() {
+        assert!(SealedIndex::open_again(&built.bytes[..length], &layout).is_err(), "cut at {length} later");
         let cut = SealedIndex::open(&built.bytes[..length]).and_then(|index| index.verify());
         assert!(cut.is_err(), "cut at {length}");
     }
     for tail in [&[0][..], &[0; 8], &[0xFF; 4_096]] {
-        assert!(SealedIndex::open(&[&built.bytes, tail].concat()).is_err(), "{} bytes more", tail.len());
+        let longer = [&built.bytes, tail].concat();
+        assert!(SealedIndex::open(&longer).is_err(), "{} bytes more", tail.len());
+        assert!(SealedIndex::open_again(&longer, &layout).is_err(), "{} bytes more, later", tail.len());
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 fn shared(capacity: usize) -> (Arc<Frontier>, Arc<SharedBytes>) {
     let frontier = Frontier::new();
-    let bytes = SharedBytes::new(&[], capacity, &frontier);
+    let bytes = SharedBytes::new(vec![0; capacity].into(), &frontier);
     (frontier, bytes)
 }
 

@@ -17,7 +17,7 @@ use piperoll_format::{
     units::{Offset, Ordinal, Sequence, UnixNanos},
     walk::{ByteSource, walk},
 };
-use piperoll_index::{Columns, FrameRow, IndexError, Matches, SealedIndex, Terms, evaluate};
+use piperoll_index::{Columns, FrameRow, IndexError, Matches, Terms, evaluate};
 use std::{convert::Infallible, fmt::Display, ops::Range, sync::Arc};
 
 /// An event as it was committed, with all that the daemon says of it.
@@ -108,7 +108,7 @@ impl SegmentReader {
     ) -> Result<T, ReadError> {
         if self.remade.is_none() {
             let answer = match &self.pinned.terms {
-                TermSource::Sealed(index) => SealedIndex::open(index.bytes()).and_then(|index| ask(&index)),
+                TermSource::Sealed(index) => index.open().and_then(|index| ask(&index)),
                 TermSource::Active(columns) => ask(&columns.lock().columns),
             };
             if let Ok(answer) = answer {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use super::file::Stamped;
 
@@ -22,22 +23,27 @@ pub(super) enum NameChange {
 /// Names and what they stand for.
 pub(super) type Names = BTreeMap<OsString, NodeId>;
 
-/// A simulated directory.
-#[derive(Debug, Clone, Default)]
+/// A simulated directory. Disks that came out of a crash share what they have in common.
+#[derive(Debug, Default)]
 pub(super) struct Directory {
-    pub(super) stored: Names,
-    pub(super) seen: Names,
+    pub(super) stored: Arc<Names>,
+    pub(super) seen: Arc<Names>,
     pub(super) unsynced: Vec<Stamped<NameChange>>,
 }
 
 impl Directory {
+    /// A directory whose `names` are durable.
+    pub(super) fn at_rest(names: Arc<Names>) -> Self {
+        Self { stored: Arc::clone(&names), seen: names, unsynced: Vec::new() }
+    }
+
     pub(super) fn change(&mut self, change: NameChange, stamp: &mut u64) {
-        apply(&mut self.seen, &change);
+        apply(Arc::make_mut(&mut self.seen), &change);
         self.unsynced.push(Stamped { stamp: super::file::next(stamp), change });
     }
 
     pub(super) fn sync(&mut self) {
-        self.stored.clone_from(&self.seen);
+        self.stored = Arc::clone(&self.seen);
         self.unsynced.clear();
     }
 

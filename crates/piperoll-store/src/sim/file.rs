@@ -16,7 +16,7 @@ pub(super) const SECTOR: usize = 512;
 #[derive(Debug, Clone)]
 pub(super) enum Change {
     /// The sector of this index, as the cache had it after a write.
-    Sector(u64, Box<[u8; SECTOR]>),
+    Sector(u64, Arc<[u8; SECTOR]>),
     /// The file's length in bytes; bytes above it are gone.
     Length(u64),
     /// Mode 0444.
@@ -49,7 +49,7 @@ pub(super) struct Stored {
     content: Arc<Content>,
     pub(super) protected: bool,
     /// What sectors had before they were last written.
-    before: Arc<BTreeMap<u64, Box<[u8; SECTOR]>>>,
+    before: Arc<BTreeMap<u64, Arc<[u8; SECTOR]>>>,
 }
 
 impl Stored {
@@ -85,9 +85,9 @@ impl Stored {
                     let end = start.saturating_add(SECTOR);
                     bytes.resize(bytes.len().max(end), 0);
                     let Some(to) = bytes.get_mut(start..end) else { continue };
-                    let mut old = Box::new([0; SECTOR]);
+                    let mut old = [0; SECTOR];
                     old.copy_from_slice(to);
-                    Arc::make_mut(&mut self.before).insert(*index, old);
+                    Arc::make_mut(&mut self.before).insert(*index, Arc::new(old));
                     to.copy_from_slice(&**sector);
                 }
                 Change::Length(new) => {
@@ -161,10 +161,10 @@ impl File {
         let touched = offset / sector..end.div_ceil(sector);
         let mut new = Vec::new();
         for index in touched {
-            let mut content = Box::new([0; SECTOR]);
-            self.read(&mut *content, index.saturating_mul(sector));
+            let mut content = [0; SECTOR];
+            self.read(&mut content, index.saturating_mul(sector));
             if self.differs(index, &content) {
-                new.push(Stamped { stamp: next(stamp), change: Change::Sector(index, content) });
+                new.push(Stamped { stamp: next(stamp), change: Change::Sector(index, Arc::new(content)) });
             }
         }
         self.unsynced.append(&mut new);
@@ -180,7 +180,9 @@ impl File {
         }
         let start = usize::try_from(index).unwrap_or(usize::MAX).saturating_mul(SECTOR);
         let stored = self.stored.bytes().get(start..).unwrap_or_default();
-        content.iter().enumerate().any(|(at, &byte)| stored.get(at).copied().unwrap_or(0) != byte)
+        let stored = stored.get(..SECTOR).unwrap_or(stored);
+        let (same, above) = content.split_at_checked(stored.len()).unwrap_or((content, &[]));
+        same != stored || above.iter().any(|&byte| byte != 0)
     }
 
     /// Reads from the cache; says how many bytes there were.
@@ -197,12 +199,24 @@ impl File {
         count
     }
 
+    /// BLAKE3 of its bytes as they are seen now.
+    pub(super) fn hash(&self) -> [u8; 32] {
+        if self.unsynced.is_empty() && self.refused.is_empty() {
+            return self.stored.hash();
+        }
+        let mut bytes = vec![0; usize::try_from(self.length).unwrap_or(usize::MAX)];
+        self.read(&mut bytes, 0);
+        *blake3::hash(&bytes).as_bytes()
+    }
+
     /// Reads from the device; what it has not is zero.
     pub(super) fn read_stored(&self, into: &mut [u8], offset: u64) {
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         let stored = self.stored.bytes().get(offset..).unwrap_or_default();
-        into.fill(0);
-        into.iter_mut().zip(stored).for_each(|(to, &from)| *to = from);
+        let stored = stored.get(..into.len()).unwrap_or(stored);
+        let Some((there, above)) = into.split_at_mut_checked(stored.len()) else { return };
+        there.copy_from_slice(stored);
+        above.fill(0);
     }
 
     /// Makes `found`, which was read at `offset`, what a device or cable that errs gives instead.
@@ -218,8 +232,8 @@ impl File {
             }
             Some(Effect::Misdirected(number)) => {
                 let index = offset / sector + number % touched;
-                let mut content = Box::new([0; SECTOR]);
-                self.read_stored(&mut *content, index.saturating_add(1).saturating_mul(sector));
+                let mut content = [0; SECTOR];
+                self.read_stored(&mut content, index.saturating_add(1).saturating_mul(sector));
                 (index, content)
             }
             _ => return,
@@ -232,14 +246,14 @@ impl File {
     }
 
     /// What the device has, or had, of a sector before it was last written.
-    fn stale(&self, index: u64) -> Box<[u8; SECTOR]> {
+    fn stale(&self, index: u64) -> [u8; SECTOR] {
         let waits =
             self.unsynced.iter().chain(&self.refused).any(|change| sector_of(&change.change) == Some(index));
         if let Some(before) = self.stored.before.get(&index).filter(|_| !waits) {
-            return before.clone();
+            return **before;
         }
-        let mut content = Box::new([0; SECTOR]);
-        self.read_stored(&mut *content, index.saturating_mul(SECTOR as u64));
+        let mut content = [0; SECTOR];
+        self.read_stored(&mut content, index.saturating_mul(SECTOR as u64));
         content
     }
 
@@ -277,10 +291,10 @@ impl File {
         }
         // Twice the size of before, so that a file that grows byte by byte is not copied at each.
         let twice = old.map_or(0, |bytes| bytes.capacity().saturating_mul(2));
-        let capacity = usize::try_from(capacity.max(twice)).unwrap_or(usize::MAX);
-        let mut content = vec![0; usize::try_from(self.length).unwrap_or(usize::MAX)];
+        let capacity = usize::try_from(capacity.max(twice).max(self.length)).unwrap_or(usize::MAX);
+        let mut content = vec![0; capacity].into_boxed_slice();
         self.read(&mut content, 0);
-        let bytes = SharedBytes::new(&content, capacity, &self.frontier);
+        let bytes = SharedBytes::new(content, &self.frontier);
         let before = self.cache.take();
         let mut older = before.as_ref().map(|cache| cache.older.clone()).unwrap_or_default();
         older.extend(before.iter().map(|cache| Arc::downgrade(&cache.bytes)));
@@ -329,7 +343,7 @@ impl File {
         shown.apply(self.unsynced.iter().map(|stamped| &stamped.change));
         // Maps that are alive keep what they showed.
         self.frontier = Frontier::new();
-        let bytes = SharedBytes::new(shown.bytes(), 0, &self.frontier);
+        let bytes = SharedBytes::new(shown.bytes().into(), &self.frontier);
         self.cache = Some(Cache { bytes, older: Vec::new() });
     }
 
@@ -345,7 +359,7 @@ impl File {
         let mut shown = vec![0; usize::try_from(self.length).unwrap_or(usize::MAX)];
         self.read(&mut shown, 0);
         self.read_wrongly(&mut shown, 0, effect);
-        let bytes = SharedBytes::new(&shown, 0, &self.frontier);
+        let bytes = SharedBytes::new(shown.into(), &self.frontier);
         let Some(cache) = &mut self.cache else { return Err(std::io::ErrorKind::InvalidInput.into()) };
         cache.older.push(Arc::downgrade(&bytes));
         Mapping::of_shared(&bytes, length, self.length)

@@ -19,7 +19,7 @@ mod random;
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -30,10 +30,10 @@ use rustix::io::Errno;
 use self::directory::{Directory, NameChange, NodeId};
 use self::faults::Calls;
 use self::file::{File, Stored};
-use crate::disk::{Disk, DiskFile, Entry, EntryKind, Open, names, parent_and_name};
+use crate::disk::{Disk, DiskFile, Entry, EntryKind, Open, each_name, parent_and_name};
 use crate::mapping::Mapping;
 
-pub use self::crash::Crash;
+pub use self::crash::{Crash, Found, Wreck};
 pub use self::faults::{CallKind, Effect, Fault};
 pub use self::random::Random;
 /// The error numbers that faults are made of.
@@ -88,7 +88,12 @@ impl SimDisk {
     /// 0 again, and no fault is planned.
     #[must_use]
     pub fn crash(&self, crash: Crash) -> Self {
-        Self::over(crash::survivors(&self.0.lock(), crash))
+        self.wreck().after(crash).disk()
+    }
+
+    /// All that this disk may be found as after a crash at this moment.
+    pub fn wreck(&self) -> Wreck {
+        Wreck::of(&self.0.lock())
     }
 
     /// Up to `count` crashes that this disk may suffer at this moment; see [`Crash::shapes`].
@@ -163,7 +168,7 @@ impl SimDisk {
     /// The bytes of a file as a reader sees them now; counts as no call.
     pub fn contents(&self, at: impl AsRef<Path>) -> Result<Vec<u8>> {
         let mut state = self.0.lock();
-        let id = state.find(&names(at.as_ref())?)?;
+        let id = state.find(at.as_ref())?;
         let file = state.file(id)?;
         let mut bytes = vec![0; usize::try_from(file.length).unwrap_or(usize::MAX)];
         file.read(&mut bytes, 0);
@@ -180,10 +185,11 @@ impl SimDisk {
         let (parent, name) = parent_and_name(at)?;
         let stored = Stored::of(bytes);
         let id = state.add(Node::File(File::new(Arc::from(at), stored)));
-        let parent = state.find(&parent)?;
+        let parent = state.find_named(parent.into_iter().map(Ok))?;
         let directory = state.directory(parent)?;
-        directory.stored.insert(name.to_owned(), id);
-        directory.seen.insert(name.to_owned(), id);
+        for names in [&mut directory.stored, &mut directory.seen] {
+            Arc::make_mut(names).insert(name.to_owned(), id);
+        }
         Ok(())
     }
 
@@ -232,9 +238,13 @@ impl State {
         result
     }
 
-    fn find(&mut self, names: &[&OsStr]) -> Result<NodeId> {
-        names.iter().try_fold(ROOT, |id, &name| {
-            let found = self.directory(id)?.seen.get(name).copied();
+    fn find(&mut self, at: &Path) -> Result<NodeId> {
+        self.find_named(each_name(at))
+    }
+
+    fn find_named<'a>(&mut self, names: impl IntoIterator<Item = Result<&'a OsStr>>) -> Result<NodeId> {
+        names.into_iter().try_fold(ROOT, |id, name| {
+            let found = self.directory(id)?.seen.get(name?).copied();
             found.ok_or_else(|| ErrorKind::NotFound.into())
         })
     }
@@ -269,7 +279,7 @@ impl State {
     /// Adds `node` under the name `at`, which must be free.
     fn link(&mut self, at: &Path, node: Node) -> Result<NodeId> {
         let (parent, name) = parent_and_name(at)?;
-        let parent = self.find(&parent)?;
+        let parent = self.find_named(parent.into_iter().map(Ok))?;
         if self.directory(parent)?.seen.contains_key(name) {
             return Err(ErrorKind::AlreadyExists.into());
         }
@@ -318,7 +328,7 @@ impl Disk for SimDisk {
         let id = self.call(CallKind::Open, at, |state, _| {
             let id = match how {
                 Open::CreateNew => state.new_file(at)?,
-                Open::Read | Open::Append => state.find(&names(at)?)?,
+                Open::Read | Open::Append => state.find(at)?,
             };
             let file = state.file(id)?;
             if how == Open::Append && file.protected {
@@ -338,13 +348,14 @@ impl Disk for SimDisk {
 
     fn list(&self, dir: &Path) -> Result<Vec<Entry>> {
         self.call(CallKind::List, dir, |state, _| {
-            let id = state.find(&names(dir)?)?;
-            let names = state.directory(id)?.seen.clone();
-            let entry = |(name, id)| {
+            let id = state.find(dir)?;
+            let names = Arc::clone(&state.directory(id)?.seen);
+            let entry = |(name, &id): (&OsString, &NodeId)| {
                 let is_file = state.file(id).is_ok();
-                Entry { name, kind: if is_file { EntryKind::File } else { EntryKind::Directory } }
+                let kind = if is_file { EntryKind::File } else { EntryKind::Directory };
+                Entry { name: name.clone(), kind }
             };
-            Ok(names.into_iter().map(entry).collect())
+            Ok(names.iter().map(entry).collect())
         })
     }
 
@@ -356,9 +367,9 @@ impl Disk for SimDisk {
                 let text = "a file is renamed within its directory only";
                 return Err(Error::new(ErrorKind::InvalidInput, text));
             }
-            let id = state.find(&names(from)?)?;
+            let id = state.find(from)?;
             state.file(id)?.path = Arc::from(to);
-            let parent = state.find(&parent)?;
+            let parent = state.find_named(parent.into_iter().map(Ok))?;
             state.change_names(parent, NameChange::Rename(name.to_owned(), to_name.to_owned(), id))
         })
     }
@@ -366,16 +377,16 @@ impl Disk for SimDisk {
     fn unlink(&self, at: &Path) -> Result<()> {
         self.call(CallKind::Unlink, at, |state, _| {
             let (parent, name) = parent_and_name(at)?;
-            let id = state.find(&names(at)?)?;
+            let id = state.find(at)?;
             state.file(id)?;
-            let parent = state.find(&parent)?;
+            let parent = state.find_named(parent.into_iter().map(Ok))?;
             state.change_names(parent, NameChange::Unlink(name.to_owned()))
         })
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<()> {
         self.call(CallKind::SyncDir, dir, |state, effect| {
-            let id = state.find(&names(dir)?)?;
+            let id = state.find(dir)?;
             let directory = state.directory(id)?;
             if effect != Some(Effect::Lie) {
                 directory.sync();
@@ -390,7 +401,7 @@ impl Disk for SimDisk {
 
     fn lock(&self, at: &Path) -> Result<SimFile> {
         let id = self.call(CallKind::Lock, at, |state, _| {
-            let id = match state.find(&names(at)?) {
+            let id = match state.find(at) {
                 Err(missing) if missing.kind() == ErrorKind::NotFound => state.new_file(at)?,
                 found => found?,
             };
@@ -443,7 +454,7 @@ impl Drop for SimFile {
 
 impl DiskFile for SimFile {
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> Result<()> {
-        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+        let bytes = parts.iter().map(|part| &**part).collect::<Vec<&[u8]>>().concat();
         let length = bytes.len() as u64;
         self.call(CallKind::Write, [offset, length], |state, effect| {
             self.may_write()?;

@@ -265,6 +265,14 @@ fn disks_with_the_same_fingerprint_are_the_same() {
     assert_ne!(disk.fingerprint(), kept);
     disk.rename(path("a"), path("b")).expect("renamed");
     assert_ne!(disk.crash(Crash::Everything).fingerprint(), disk.crash(Crash::AllBut(2)).fingerprint());
+    let mut wreck = disk.wreck();
+    let [lost, kept] = [Crash::Nothing, Crash::Everything].map(|crash| wreck.after(crash).fingerprint());
+    assert_eq!(lost, at_rest);
+    assert_eq!(kept, disk.fingerprint());
+    for crash in disk.crashes(1 << disk.undecided(), 0) {
+        let found = wreck.after(crash);
+        assert_eq!(found.fingerprint(), found.disk().fingerprint(), "{crash:?}");
+    }
 }
 
 #[test]

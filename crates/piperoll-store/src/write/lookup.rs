@@ -14,7 +14,7 @@ use piperoll_format::names::Name;
 use piperoll_format::producers::decode_producers;
 use piperoll_format::request::CheckedBatch;
 use piperoll_format::units::{Offset, Sequence, UnixNanos};
-use piperoll_index::{IndexError, SealedIndex, Terms, producer_key};
+use piperoll_index::{IndexError, Terms, producer_key};
 use std::io::ErrorKind;
 
 /// What the logs know of a request.
@@ -132,9 +132,7 @@ fn in_segment<D: Disk>(
     let damaged = |error: IndexError| PinError::damaged(pinned.log.path(), Offset(0), error);
     let offsets = match &pinned.terms {
         TermSource::Active(columns) => offsets(&columns.lock().columns, name, key),
-        TermSource::Sealed(index) => {
-            SealedIndex::open(index.bytes()).and_then(|index| offsets(&index, name, key))
-        }
+        TermSource::Sealed(index) => index.open().and_then(|index| offsets(&index, name, key)),
     };
     for offset in offsets.map_err(damaged)? {
         let frame = pinned.log.frame(offset)?;

@@ -115,12 +115,17 @@ fn comes_back_twice(before: &World, disk: &SimDisk, seed: u64) -> Result<(), Str
     second.stop_at(stop);
     let mut world = before.after(second);
     world.tick(1_000_000_000);
-    // Whatever fails here fails because the machine stops; what was promised meanwhile the oracle knows.
-    let _ = world
+    let done = world
         .open()
         .and_then(|()| world.accept_outstanding())
         .and_then(|()| world.check(true))
         .and_then(|()| world.retry_all());
+    // What fails later fails because the machine has stopped; what was promised meanwhile the oracle knows.
+    if let Err(text) = done
+        && world.disk.calls() < stop
+    {
+        return Err(told(&world, &text));
+    }
     world.close();
     let crash = Crash::Random(random.number());
     comes_back(&world, world.disk.crash(crash)).map(drop).map_err(|text| {
@@ -149,11 +154,13 @@ pub(crate) fn crash_here(
     tally.calls.fetch_add(1, SeqCst);
     let promises = promises(world);
     let mut new = stop;
-    for crash in world.disk.crashes(states, stop) {
-        let disk = world.disk.crash(crash);
-        if !tally.is_new(disk.fingerprint(), promises) {
+    let mut wreck = world.disk.wreck();
+    for crash in Crash::shapes(wreck.undecided(), states, stop) {
+        let found = wreck.after(crash);
+        if !tally.is_new(found.fingerprint(), promises) {
             continue;
         }
+        let disk = found.disk();
         new += 1;
         let back = if new.is_multiple_of(depth.inside) {
             tally.inside.fetch_add(1, SeqCst);

@@ -210,8 +210,16 @@ fn every_write_stops_half_way() {
 /// themselves.
 #[test]
 fn from_any_call_on_the_disk_is_full() {
-    let rooms = [0, 1, 511, 512, 513, 1_500];
     let is_long = setting("PIPEROLL_CRASH_STATES", 0) > 100_000;
+    let mut rooms = vec![0, 1, 511, 512, 513, 1_500];
+    if is_long {
+        // Around each sector up to the length of a segment.
+        rooms.extend(
+            (1..=8).flat_map(|sectors| [-1, 0, 1].map(|by| (sectors * 512_u64).saturating_add_signed(by))),
+        );
+        rooms.sort_unstable();
+        rooms.dedup();
+    }
     let calls = healthy().disk.calls();
     on_all_cores(calls, |call| {
         let one = usize::try_from(call).expect("few") % rooms.len();
@@ -230,6 +238,10 @@ fn from_any_call_on_the_disk_is_full() {
         Ok(())
     })
     .expect("promises hold");
+    eprintln!(
+        "full from each of {calls} calls on, but for {} of {rooms:?} bytes",
+        if is_long { "each" } else { "one" }
+    );
 }
 
 /// R13: as above, by what the disk holds in all.

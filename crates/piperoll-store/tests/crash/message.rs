@@ -15,14 +15,19 @@ static SENDER: LazyLock<Arc<Sender>> = LazyLock::new(|| {
     Arc::new(sender.expect("a sender"))
 });
 
+static TENANT: LazyLock<Name> = LazyLock::new(|| Name::from_outside("acme").expect("a name"));
+
+static CLASS_NAMES: LazyLock<[Name; CLASSES.len()]> =
+    LazyLock::new(|| CLASSES.map(|name| Name::from_outside(name).expect("a name")));
+
 /// The tenant of all tests.
 pub(crate) fn tenant() -> Name {
-    Name::from_outside("acme").expect("a name")
+    TENANT.clone()
 }
 
 /// The class of an index.
 pub(crate) fn class(index: usize) -> Name {
-    Name::from_outside(CLASSES[index]).expect("a name")
+    CLASS_NAMES[index].clone()
 }
 
 /// What a client sends in one piece.
@@ -31,7 +36,8 @@ pub(crate) struct Message {
     /// Producer id and sequence, for messages that may be sent again.
     pub(crate) producer: Option<(u64, u64)>,
     /// Class and bytes of each event.
-    pub(crate) events: Vec<(usize, Vec<u8>)>,
+    pub(crate) events: Vec<(usize, Bytes)>,
+    batch: Batch,
 }
 
 impl Message {
@@ -51,41 +57,48 @@ impl Message {
             for (field, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
                 put_field(&mut event, field, text.as_bytes());
             }
-            (class, event)
+            (class, Bytes::from(event))
         });
-        Self { producer, events: events.collect() }
-    }
-
-    /// The bytes of the request.
-    fn request(&self) -> Bytes {
-        let mut request = Vec::new();
-        self.events.iter().for_each(|(_, event)| put_field(&mut request, 1, event));
-        if let Some((id, sequence)) = self.producer {
-            for (field, number) in [(2, id), (3, sequence)] {
-                put_varint(&mut request, field << 3);
-                put_varint(&mut request, number);
-            }
-        }
-        request.into()
+        let events: Vec<_> = events.collect();
+        let batch = batch(producer, &events);
+        Self { producer, events, batch }
     }
 
     /// The message as the engine takes it.
     pub(crate) fn batch(&self) -> Batch {
-        let request = check_batch(self.request(), &mut |_, _| ()).expect("a good request");
-        let of_event: Vec<u16> =
-            self.events.iter().map(|&(class, _)| class.try_into().expect("few")).collect();
-        let classes = if of_event.iter().all(|class| *class == of_event[0]) {
-            Classes::One(class(of_event[0].into()))
-        } else {
-            Classes::Each { classes: (0..CLASSES.len()).map(class).collect(), of_event }
-        };
-        Batch { tenant: tenant(), sender: Arc::clone(&SENDER), request, classes }
+        self.batch.clone()
     }
 
     /// The positions of its events that go to the class of this index.
     pub(crate) fn positions(&self, class: usize) -> Vec<usize> {
         (0..self.events.len()).filter(|&position| self.events[position].0 == class).collect()
     }
+}
+
+/// The bytes of the request.
+fn request(producer: Option<(u64, u64)>, events: &[(usize, Bytes)]) -> Bytes {
+    let mut request = Vec::new();
+    for (_, event) in events {
+        put_field(&mut request, 1, event);
+    }
+    if let Some((id, sequence)) = producer {
+        for (field, number) in [(2, id), (3, sequence)] {
+            put_varint(&mut request, field << 3);
+            put_varint(&mut request, number);
+        }
+    }
+    request.into()
+}
+
+fn batch(producer: Option<(u64, u64)>, events: &[(usize, Bytes)]) -> Batch {
+    let request = check_batch(request(producer, events), &mut |_, _| ()).expect("a good request");
+    let of_event: Vec<u16> = events.iter().map(|&(class, _)| class.try_into().expect("few")).collect();
+    let classes = if of_event.iter().all(|class| *class == of_event[0]) {
+        Classes::One(class(of_event[0].into()))
+    } else {
+        Classes::Each { classes: (0..CLASSES.len()).map(class).collect(), of_event }
+    };
+    Batch { tenant: tenant(), sender: Arc::clone(&SENDER), request, classes }
 }
 
 fn put_field(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {

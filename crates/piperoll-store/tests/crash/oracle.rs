@@ -2,18 +2,21 @@
 //! flight; no gap, no change; `received` never falls; a retry gives the same address.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use piperoll_store::{AddressRange, AppendError, Receipt};
 
 use crate::message::{CLASSES, Message};
 
 /// An event as a reader found it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Found {
     pub(crate) sequence: u64,
     pub(crate) received: i64,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Bytes,
 }
 
 /// Everything that a reader found, by class, in the order of sequences.
@@ -22,21 +25,29 @@ pub(crate) type Content = Vec<Vec<Found>>;
 /// What is known of a message that was sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Sent {
-    pub(crate) message: Message,
+    pub(crate) message: Arc<Message>,
     /// The first acknowledgement, where one came.
-    pub(crate) receipt: Option<Receipt>,
+    pub(crate) receipt: Option<Arc<Receipt>>,
 }
 
-/// Knows what was promised, and tells when it does not hold.
-#[derive(Debug, Clone, Default)]
+impl Hash for Sent {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.message.producer.hash(state);
+        self.message.events.hash(state);
+        format!("{:?}", self.receipt).hash(state);
+    }
+}
+
+/// Knows what was promised, and tells when it does not hold. Clones share what neither has changed.
+#[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct Oracle {
-    pub(crate) sent: Vec<Sent>,
+    pub(crate) sent: Arc<Vec<Sent>>,
     /// Message and position of each event, by its bytes.
-    places: BTreeMap<Vec<u8>, (usize, usize)>,
+    places: Arc<BTreeMap<Bytes, (usize, usize)>>,
     /// Class, sequence and reception of every event that was acknowledged or served.
-    served: BTreeMap<(usize, u64), Found>,
+    served: Arc<BTreeMap<(usize, u64), Found>>,
     /// Class and sequence of each such event, by its bytes.
-    addresses: BTreeMap<Vec<u8>, (usize, u64)>,
+    addresses: Arc<BTreeMap<Bytes, (usize, u64)>>,
     /// For each class, where it may begin: at 0, and behind each segment that somebody began to drop.
     starts: BTreeMap<usize, BTreeSet<u64>>,
     /// For each class, where it begins at least: behind each segment that was dropped.
@@ -50,11 +61,13 @@ pub(crate) struct Oracle {
 impl Oracle {
     /// A message is about to be sent; answers its number.
     pub(crate) fn send(&mut self, message: &Message) -> usize {
+        let places = Arc::make_mut(&mut self.places);
         for (position, (_, event)) in message.events.iter().enumerate() {
-            self.places.insert(event.clone(), (self.sent.len(), position));
+            places.insert(event.clone(), (self.sent.len(), position));
         }
-        self.sent.push(Sent { message: message.clone(), receipt: None });
-        self.sent.len() - 1
+        let sent = Arc::make_mut(&mut self.sent);
+        sent.push(Sent { message: Arc::new(message.clone()), receipt: None });
+        sent.len() - 1
     }
 
     /// The engine answered for a message.
@@ -67,10 +80,9 @@ impl Oracle {
         if let Some(first) = &self.sent[number].receipt {
             // What was lost is stored as if for the first time, at another address.
             let kept = |range: &&AddressRange| !self.is_lost_range(range);
-            let first: Vec<AddressRange> = first.ranges.iter().filter(kept).cloned().collect();
-            let classes: Vec<_> = first.iter().map(|range| range.class.clone()).collect();
-            let mut again = receipt.ranges.clone();
-            again.retain(|range| classes.contains(&range.class));
+            let first: Vec<&AddressRange> = first.ranges.iter().filter(kept).collect();
+            let is_kept = |range: &&AddressRange| first.iter().any(|kept| kept.class == range.class);
+            let again: Vec<&AddressRange> = receipt.ranges.iter().filter(is_kept).collect();
             same(&first, &again)
                 .map_err(|text| format!("message {number} got another address when sent again: {text}"))?;
             if first.len() == receipt.ranges.len() {
@@ -78,12 +90,12 @@ impl Oracle {
             }
         }
         self.acknowledged(number, receipt)?;
-        self.sent[number].receipt = Some(receipt.clone());
+        Arc::make_mut(&mut self.sent)[number].receipt = Some(Arc::new(receipt.clone()));
         Ok(())
     }
 
     fn acknowledged(&mut self, number: usize, receipt: &Receipt) -> Result<(), String> {
-        let message = self.sent[number].message.clone();
+        let message = Arc::clone(&self.sent[number].message);
         let mut left: BTreeSet<usize> = (0..message.events.len()).collect();
         for range in &receipt.ranges {
             let index =
@@ -108,22 +120,26 @@ impl Oracle {
     /// An event was acknowledged or read at this place: from now on it stays there.
     fn serve(&mut self, class: usize, found: &Found) -> Result<(), String> {
         let address = (class, found.sequence);
-        if let Some(before) = self.addresses.insert(found.bytes.clone(), address)
-            && before != address
-            && !self.is_lost(before.0, before.1)
-        {
-            return Err(format!("{} is stored twice: {before:?} and {address:?}", text(&found.bytes)));
+        match self.addresses.get(&found.bytes) {
+            Some(before) if *before == address => {}
+            Some(before) if !self.is_lost(before.0, before.1) => {
+                return Err(format!("{} is stored twice: {before:?} and {address:?}", text(&found.bytes)));
+            }
+            _ => {
+                Arc::make_mut(&mut self.addresses).insert(found.bytes.clone(), address);
+            }
         }
-        match self.served.insert((class, found.sequence), found.clone()) {
-            Some(before) if before != *found => Err(format!(
-                "{}@{} was {} and is {}",
-                CLASSES[class],
-                found.sequence,
-                text(&before.bytes),
-                text(&found.bytes)
-            )),
-            _ => Ok(()),
+        match self.served.get(&address) {
+            Some(before) if before == found => {}
+            Some(before) => {
+                let (was, is) = (text(&before.bytes), text(&found.bytes));
+                return Err(format!("{}@{} was {was} and is {is}", CLASSES[class], found.sequence));
+            }
+            None => {
+                Arc::make_mut(&mut self.served).insert(address, found.clone());
+            }
         }
+        Ok(())
     }
 
     /// The class's last segment was damaged: what is lost of it may be accepted.
@@ -243,13 +259,12 @@ impl Oracle {
     /// Dense from an allowed beginning, nothing served is missing, `received` never falls.
     fn check_class(&self, index: usize, found: &[Found]) -> Result<(), String> {
         let name = CLASSES[index];
-        let expected: Vec<u64> =
-            self.served.range((index, 0)..=(index, u64::MAX)).map(|(key, _)| key.1).collect();
+        let mut expected = self.served.range((index, 0)..=(index, u64::MAX)).map(|(key, _)| key.1);
         let least = self.dropped.get(&index).copied().unwrap_or(0);
         let Some(first) = found.first().map(|event| event.sequence) else {
             let is_gone =
                 |sequence: u64| sequence < self.latest_start(index) || self.is_lost(index, sequence);
-            let lost = expected.into_iter().find(|&sequence| !is_gone(sequence));
+            let lost = expected.find(|&sequence| !is_gone(sequence));
             return lost.map_or(Ok(()), |lost| Err(format!("{name} is empty and has lost {lost}")));
         };
         let mut starts = self.starts.get(&index).into_iter().flatten().copied().chain([0]);
@@ -264,12 +279,13 @@ impl Oracle {
         if let Some(pair) = gap {
             return Err(format!("{name} has a gap: {} follows {}", pair[1].sequence, pair[0].sequence));
         }
-        let is_there: BTreeSet<u64> = found.iter().map(|event| event.sequence).collect();
         if let Some(pair) = found.windows(2).find(|pair| pair[0].sequence >= pair[1].sequence) {
             return Err(format!("{name}: {} follows {}", pair[1].sequence, pair[0].sequence));
         }
         let is_gone = |sequence: u64| sequence < first || self.is_lost(index, sequence);
-        if let Some(lost) = expected.into_iter().find(|at| !is_there.contains(at) && !is_gone(*at)) {
+        // They ascend, as was just seen.
+        let is_there = |sequence: u64| found.binary_search_by_key(&sequence, |event| event.sequence).is_ok();
+        if let Some(lost) = expected.find(|&sequence| !is_there(sequence) && !is_gone(sequence)) {
             return Err(format!("{name} has lost {lost}"));
         }
         match found.windows(2).find(|pair| pair[0].received > pair[1].received) {
@@ -299,10 +315,12 @@ impl Oracle {
     }
 }
 
-fn same(first: &[AddressRange], second: &[AddressRange]) -> Result<(), String> {
+fn same(first: &[&AddressRange], second: &[&AddressRange]) -> Result<(), String> {
     // Positions are left out where all events go to one class, whichever way that is said.
-    let key = |range: &AddressRange| (range.class.clone(), range.first, range.end, range.received);
-    let equal = first.iter().map(key).eq(second.iter().map(key));
+    let is_same = |(a, b): (&&AddressRange, &&AddressRange)| {
+        (&a.class, a.first, a.end, a.received) == (&b.class, b.first, b.end, b.received)
+    };
+    let equal = first.len() == second.len() && first.iter().zip(second).all(is_same);
     if equal { Ok(()) } else { Err(format!("{first:?}, then {second:?}")) }
 }
 

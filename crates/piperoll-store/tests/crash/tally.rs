@@ -93,6 +93,6 @@ impl fmt::Display for Tally {
 /// What was promised and what is on its way, in a number.
 pub(crate) fn promises(world: &World) -> u64 {
     let mut hasher = DefaultHasher::new();
-    format!("{:?}", world.oracle).hash(&mut hasher);
+    world.oracle.hash(&mut hasher);
     hasher.finish()
 }

@@ -219,7 +219,7 @@ impl World {
             let index = CLASSES.iter().position(|&name| name == record.class.as_str()).expect("our classes");
             let (sequence, received) = (record.sequence.0, record.received.0);
             assert_eq!(record.envelope.principal, "tester");
-            content[index].push(Found { sequence, received, bytes: record.event.to_vec() });
+            content[index].push(Found { sequence, received, bytes: record.event });
         }
         Ok(content)
     }

@@ -114,7 +114,7 @@ fn an_index_that_fails_under_a_reader_is_made_again_from_the_log() {
     let TermSource::Sealed(index) = &pinned.terms else { panic!("it is sealed") };
     let mut bytes = index.bytes().to_vec();
     bytes.truncate(bytes.len() / 2);
-    pinned.terms = TermSource::Sealed(IndexBytes::Made(Arc::new(bytes)));
+    pinned.terms = TermSource::Sealed(IndexBytes::made(bytes));
     let mut reader = SegmentReader::new(pinned);
     let matches = reader.matches(&filter("actor IN (\"1\", \"4\")"), &(0..6)).unwrap();
     assert_eq!(matches.sure.iter().collect::<Vec<_>>(), [1, 4]);

@@ -4,7 +4,7 @@ use crate::{
     Bench,
     ceiling::Ceiling,
     messages::Shape,
-    per_million,
+    or_dash, per_million,
     report::print,
     subject::{Measured, Subject},
 };
@@ -53,10 +53,7 @@ fn tell(bench: &Bench, shape: Shape, ceiling: &Ceiling, sum: &Measured, unsealed
     let Measured { outcome, written, processor } = sum;
     let ratio = outcome.rate() / ceiling.rate();
     let server = per_million(processor.server, outcome.events);
-    // What was never full was indexed, but sealed on request, and not by the threads that are measured.
-    let behind = (outcome.events > unsealed)
-        .then(|| per_million(processor.behind, outcome.events - unsealed))
-        .filter(|_| unsealed < outcome.events / 4.0);
+    let behind = sum.behind_per_million(unsealed);
     print(&format!(
         "| {shape} | {:.0} | {:.0} | {:.0} | {ratio:.2}{} | {:.0} | {server:.2} | {} | {:.2} | {:.2} |",
         outcome.rate(),
@@ -64,7 +61,7 @@ fn tell(bench: &Bench, shape: Shape, ceiling: &Ceiling, sum: &Measured, unsealed
         ceiling.disk.rate(),
         if ratio > 1.0 { " (?)" } else { "" },
         outcome.events / written.syncs,
-        behind.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.2}")),
+        or_dash(behind),
         per_million(processor.client, outcome.events),
         per_million(ceiling.echo_seconds, ceiling.echo.events),
     ))?;

@@ -152,3 +152,8 @@ impl Bench {
 fn per_million(seconds: f64, events: f64) -> f64 {
     seconds * 1e6 / events
 }
+
+/// Processor seconds, where there are any to tell.
+fn or_dash(seconds: Option<f64>) -> String {
+    seconds.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds:.2}"))
+}

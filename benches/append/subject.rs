@@ -6,6 +6,7 @@ use crate::{
     daemon,
     load::{self, Outcome},
     messages::Load,
+    per_million,
     processor::Processor,
     scrape::{Scrape, Written},
 };
@@ -43,6 +44,14 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// Processor seconds that index and seal take for a million events: the keeper's of all events, the sealer's of
+    /// those in full segments. `unsealed` events were in none; `None` where all were.
+    pub(crate) fn behind_per_million(&self, unsealed: f64) -> Option<f64> {
+        let sealed = self.outcome.events - unsealed;
+        let seconds = per_million(self.processor.keeper, self.outcome.events);
+        (sealed > 0.0).then(|| seconds + per_million(self.processor.sealer, sealed))
+    }
+
     /// Adds another slice.
     pub(crate) fn add(&mut self, other: Self) {
         self.outcome.add(other.outcome);
@@ -109,7 +118,7 @@ impl<'a> Subject<'a> {
             let before = Processor::read()?;
             sleep(quiet);
             let spent = Processor::read()? - before;
-            if spent.server + spent.behind < QUIET_SHARE * quiet.as_secs_f64() {
+            if spent.server + spent.keeper + spent.sealer < QUIET_SHARE * quiet.as_secs_f64() {
                 return Ok(());
             }
             anyhow::ensure!(start.elapsed() < SETTLE_MAX, "the daemon does not come to rest");

@@ -7,7 +7,7 @@ use crate::{
     ceiling::Ceiling,
     load::Outcome,
     messages::Shape,
-    per_million,
+    or_dash, per_million,
     processor::Processor,
     report::print,
     subject::{Measured, Subject},
@@ -29,7 +29,7 @@ pub(crate) fn print_head() -> Result<()> {
     print("\n## Sustained: closed loop; rates in events/s, processor seconds per million events\n")?;
     print(
         "| events a message | daemon | (a) echo | (b) disk | of ceiling | while loaded | left unsealed | server | \
-         index, seal, sweep | client |",
+         index, seal | client |",
     )?;
     print("|---|---|---|---|---|---|---|---|---|---|")
 }
@@ -56,8 +56,11 @@ pub(crate) fn case(bench: &Bench, shape: Shape) -> Result<()> {
 
     ceiling.measure_echo(bench, &load, short)?;
     ceiling.measure_disk(bench, &load, written, short)?;
+    let active = subject.seal()?;
     subject.stop()?;
-    tell(bench, shape, &ceiling, &Measured { outcome, written, processor }, left, drained)
+    let sum = Measured { outcome, written, processor };
+    let behind = sum.behind_per_million(active);
+    tell(bench, shape, &ceiling, &sum, behind, (left, drained))
 }
 
 fn expire_soon(config: &mut Config) {
@@ -70,8 +73,8 @@ fn tell(
     shape: Shape,
     ceiling: &Ceiling,
     sum: &Measured,
-    left: f64,
-    drained: Duration,
+    behind: Option<f64>,
+    (left, drained): (f64, Duration),
 ) -> Result<()> {
     let Measured { outcome, processor, .. } = sum;
     let whole = Outcome { seconds: outcome.seconds + drained.as_secs_f64(), ..*outcome };
@@ -82,13 +85,13 @@ fn tell(
         "no more".to_owned()
     };
     print(&format!(
-        "| {shape} | {:.0} | {:.0} | {:.0} | {ratio:.2} | {:.0} | {left} | {:.2} | {:.2} | {:.2} |",
+        "| {shape} | {:.0} | {:.0} | {:.0} | {ratio:.2} | {:.0} | {left} | {:.2} | {} | {:.2} |",
         whole.rate(),
         ceiling.echo.rate(),
         ceiling.disk.rate(),
         outcome.rate(),
         per_million(processor.server, outcome.events),
-        per_million(processor.behind, outcome.events),
+        or_dash(behind),
         per_million(processor.client, outcome.events),
     ))?;
     bench.keep(&format!("append {shape} sustained"), ratio, "of ceiling", CEILINGS)

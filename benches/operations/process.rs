@@ -22,6 +22,10 @@ const READY_LOOK: Duration = Duration::from_micros(200);
 const START_MAX: Duration = Duration::from_mins(1);
 /// How often memory is looked at.
 const MEMORY_LOOK: Duration = Duration::from_millis(10);
+/// Longer than the store's threads wait before they look for work again.
+const QUIET: Duration = Duration::from_millis(300);
+const QUIET_TICKS: u64 = 1;
+const QUIET_MAX: Duration = Duration::from_mins(5);
 const MIB: f64 = 1_048_576.0;
 
 /// A running daemon; dropping it kills it.
@@ -78,6 +82,30 @@ impl Process {
         kill_process(id, Signal::KILL)?;
         self.child.wait()?;
         Ok(())
+    }
+
+    /// Waits until it does nothing more: its followers and its sealer have caught up.
+    pub(crate) fn wait_until_quiet(&self) -> Result<()> {
+        let begun = now();
+        let mut before = self.processor_ticks()?;
+        loop {
+            thread::sleep(QUIET);
+            let after = self.processor_ticks()?;
+            if after - before <= QUIET_TICKS {
+                return Ok(());
+            }
+            before = after;
+            anyhow::ensure!(begun.elapsed() < QUIET_MAX, "the daemon does not come to rest");
+        }
+    }
+
+    /// Hundredths of a processor second that it has taken.
+    fn processor_ticks(&self) -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // User and system time, counted from behind the name, which may have blanks.
+        let (_, fields) = text.rsplit_once(") ").context("stat has a name")?;
+        let times = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
+        Ok(times.sum::<Result<u64, _>>()?)
     }
 
     /// Watches its anonymous memory from now on.

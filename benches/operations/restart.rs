@@ -39,6 +39,7 @@ pub(crate) fn case(bench: &Bench) -> Result<()> {
     let events = Events::new(SEED, count as u64, DAYS).take(count);
     bench.clients.block_on(fill(process.address, "default", events, (), |(), _| {}))?;
     bench.clients.block_on(seal(process.address))?;
+    process.wait_until_quiet()?;
     let filled = watch.most()?;
 
     print(&format!("## Restart after SIGKILL, with a history of {count} events\n"))?;
@@ -57,6 +58,7 @@ pub(crate) fn case(bench: &Bench) -> Result<()> {
     let process = Process::start(held.path())?;
     let watch = process.watch_memory();
     bench.clients.block_on(ask(process.address))?;
+    process.wait_until_quiet()?;
     let asked = watch.most()?;
     print(&format!(
         "\nanonymous memory, the most of it: {filled:.0} MiB while {count} events are appended, {asked:.0} MiB \

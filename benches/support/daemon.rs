@@ -4,7 +4,12 @@
 use anyhow::Result;
 use piperoll_server::{Config, Overrides, Running, StartOptions, load, start};
 use std::{net::SocketAddr, path::Path};
+use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
+
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// Starts it on `directory`, with `change` made to its settings; its tasks run in `runtime`.
 pub(crate) fn start_daemon(

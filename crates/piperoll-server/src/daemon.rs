@@ -39,6 +39,8 @@ pub(crate) struct Daemon {
     pub(crate) metrics: Metrics,
     /// Bytes of requests that may still be taken.
     pub(crate) request_bytes: Arc<Semaphore>,
+    /// What a stream may have of them: an eighth of a log's queue, or one request.
+    pub(crate) stream_bytes_max: u32,
     /// For requests that have not arrived whole.
     pub(crate) arriving: Arc<Room>,
     /// Reads that may still begin.
@@ -87,6 +89,7 @@ impl Daemon {
             arriving: Room::new(request_bytes, metrics.refusals.clone()),
             metrics,
             request_bytes: semaphore(request_bytes),
+            stream_bytes_max: u32::try_from(config.storage.queue_bytes_max.0 / 8).unwrap_or(u32::MAX),
             reads: semaphore(limits.reads_max.0 as usize),
             queries: semaphore(limits.queries_max.0 as usize),
             tails: semaphore(limits.tails_max.0 as usize),

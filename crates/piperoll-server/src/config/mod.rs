@@ -184,7 +184,7 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             connections_max: Amount(12_000),
-            stream_requests_max: Amount(64),
+            stream_requests_max: Amount(1024),
             requests_bytes_max: Size(64 << 20),
             reads_max: Amount(16),
             queries_max: Amount(64),

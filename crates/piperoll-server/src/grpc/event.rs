@@ -22,7 +22,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    sync::{Semaphore, mpsc, oneshot},
     time::timeout,
 };
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
@@ -93,11 +93,13 @@ impl Door {
 }
 
 /// Checks a request whole and hands it to the store.
+///
+/// `room` is what the request takes up until it is stored.
 fn submit(
     daemon: &Daemon,
     door: &Door,
     message: Bytes,
-    bytes: OwnedSemaphorePermit,
+    room: impl Send + 'static,
 ) -> Result<Pending, Refusal> {
     let mut routed = Routed::default();
     let mut unknown_fields = 0;
@@ -113,7 +115,7 @@ fn submit(
     daemon.appender.submit(
         batch,
         Box::new(move |result| {
-            drop(bytes);
+            drop(room);
             if result.is_err() {
                 failed.store(true, Relaxed);
             }
@@ -133,6 +135,7 @@ async fn take_requests(
     mut requests: Streaming<RawMessage>,
     window: mpsc::Sender<Pending>,
 ) -> Result<(), Status> {
+    let room = Arc::new(Semaphore::new(daemon.stream_bytes_max as usize));
     loop {
         let stall_max = daemon.limits.reader_stall_max;
         let slot = match timeout(stall_max.0, window.reserve()).await {
@@ -143,7 +146,7 @@ async fn take_requests(
         let begun = tokio::select! {
             biased;
             () = daemon.stopping.cancelled() => return Err(daemon.refused(Refusal::stopping())),
-            begun = next_request(daemon, &door, &mut requests) => begun?,
+            begun = next_request(daemon, &door, &mut requests, &room) => begun?,
         };
         match begun {
             Some(begun) => slot.send(begun),
@@ -164,6 +167,7 @@ async fn next_request(
     daemon: &Daemon,
     door: &Door,
     requests: &mut Streaming<RawMessage>,
+    room: &Arc<Semaphore>,
 ) -> Result<Option<Pending>, Status> {
     let message = match requests.message().await {
         Ok(Some(message)) => message.0,
@@ -178,12 +182,15 @@ async fn next_request(
             return if refused { Err(status) } else { Ok(None) };
         }
     };
-    let bytes = Arc::clone(&daemon.request_bytes).acquire_many_owned(length_of(&message)).await;
-    let bytes = bytes.map_err(|_| daemon.refused(Refusal::stopping()))?;
+    let length = length_of(&message);
+    let of_stream = Arc::clone(room).acquire_many_owned(length.min(daemon.stream_bytes_max));
+    let of_all = Arc::clone(&daemon.request_bytes).acquire_many_owned(length);
+    let room = (of_stream.await, of_all.await);
+    let (Ok(of_stream), Ok(of_all)) = room else { return Err(daemon.refused(Refusal::stopping())) };
     if door.failed.load(Relaxed) {
         return Ok(None);
     }
-    submit(daemon, door, message, bytes).map(Some).map_err(|refusal| daemon.refused(refusal))
+    submit(daemon, door, message, (of_stream, of_all)).map(Some).map_err(|refusal| daemon.refused(refusal))
 }
 
 /// The answer to a request of a stream; the transport ends the stream with the first that is a status.

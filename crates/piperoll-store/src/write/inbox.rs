@@ -16,6 +16,8 @@ const SHARE_OF_QUEUE: u64 = 8;
 
 /// A part that is longer begins a group: those that are due before it do not wait for its write.
 const LONG_PART_BYTES: u64 = 1 << 20;
+/// More parts save little of a sync's cost, and who comes meanwhile waits until they are written and answered.
+const GROUP_PARTS_MAX: usize = 1_024;
 
 /// Lanes that are kept for the next sender, and parts that one of them may have room for.
 const SPARE_MAX: usize = 64;
@@ -173,6 +175,7 @@ impl Inbox {
             bytes = bytes.saturating_add(part.bound());
             events = events.saturating_add(u64::from(part.events));
             let is_full = bytes > group.bytes || events > group.events;
+            let is_full = is_full || parts.len() == GROUP_PARTS_MAX;
             if !parts.is_empty() && (is_full || part.bound() > LONG_PART_BYTES) {
                 break;
             }

@@ -30,6 +30,11 @@ mod tally;
 #[cfg(test)]
 mod world;
 
+/// The daemon's allocator; a million recoveries allocate much.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// A number from the environment.
 #[cfg(test)]
 fn setting(name: &str, default: u64) -> u64 {

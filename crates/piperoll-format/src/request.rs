@@ -3,7 +3,7 @@
 //! `AppendRequest` and `AppendStreamRequest` have the same layout, so both are read here, as they came from
 //! the wire: 1 events, 2 producer id, 3 producer sequence. What is stored is the client's own bytes.
 
-use crate::event::{EventError, EventView, check_event};
+use crate::event::{EventError, EventView, check_and_count};
 use crate::frame::ProducerKey;
 use crate::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use crate::wire::{Reader, Value, WireProblem};
@@ -23,6 +23,8 @@ pub struct CheckedBatch {
     pub spans: Vec<EventSpan>,
     /// The request's retry key, where it has one.
     pub producer: Option<ProducerKey>,
+    /// Fields of its events that this version does not know.
+    pub unknown_fields: usize,
 }
 
 /// Where one event lies in a payload. All three count bytes from the payload's start.
@@ -120,7 +122,7 @@ pub fn check_batch(
     }
     let payload = gather(message, &walked.fields, total);
     let spans = spans(&walked);
-    Ok(CheckedBatch { payload, spans, producer })
+    Ok(CheckedBatch { payload, spans, producer, unknown_fields: walked.unknown_fields })
 }
 
 /// Where the parts of a request lie in it.
@@ -131,6 +133,7 @@ struct Walked {
     events: Vec<usize>,
     /// Id and sequence.
     producer: (Option<u64>, Option<u64>),
+    unknown_fields: usize,
 }
 
 fn walk(message: &[u8], each: &mut dyn FnMut(usize, EventView<'_>)) -> Result<Walked, BatchError> {
@@ -146,7 +149,10 @@ fn walk(message: &[u8], each: &mut dyn FnMut(usize, EventView<'_>)) -> Result<Wa
                 if index == BATCH_EVENTS_MAX {
                     return Err(BatchError::TooManyEvents);
                 }
-                each(index, check_event(event).map_err(|source| BatchError::Event { index, source })?);
+                let checked = check_and_count(event);
+                let (view, unknown) = checked.map_err(|source| BatchError::Event { index, source })?;
+                each(index, view);
+                walked.unknown_fields += unknown;
                 walked.fields.push(offset..message.len() - reader.left());
                 walked.events.push(event.len());
             }

@@ -25,6 +25,16 @@ use piperoll_format::{
 use roaring::RoaringBitmap;
 use std::ops::RangeInclusive;
 
+/// Numbers of fields are below this.
+const FIELD_NUMBERS: usize = 64;
+const _: () = {
+    let mut all = Field::ALL;
+    while let [field, rest @ ..] = all {
+        assert!((field.number() as usize) < FIELD_NUMBERS);
+        all = rest;
+    }
+};
+
 /// The index of an active segment. It takes frames in as they are committed, answers [`Terms`], and becomes
 /// the `.idx` at the seal.
 pub struct Columns {
@@ -41,12 +51,21 @@ pub struct Columns {
     pub(crate) timed: Bits,
     /// By ascending field number.
     pub(crate) fields: Vec<Interned>,
+    /// Of each field number, the place among them.
+    places: [Option<u8>; FIELD_NUMBERS],
     pub(crate) exact: ExactKeys,
 }
 
 impl Columns {
     /// The columns of a segment without frames; `first`, `salt` and `class` are those of its header.
     pub fn new(first: Sequence, salt: &FrameSalt, class: &Name) -> Self {
+        let fields: Vec<Interned> = bitmap_fields().map(Interned::new).collect();
+        let mut places = [None; FIELD_NUMBERS];
+        for (place, column) in (0..).zip(&fields) {
+            if let Some(slot) = places.get_mut(usize::from(column.field.number())) {
+                *slot = Some(place);
+            }
+        }
         Self {
             first,
             salt: *salt,
@@ -56,7 +75,8 @@ impl Columns {
             offsets: Vec::new(),
             times: Vec::new(),
             timed: Bits::default(),
-            fields: bitmap_fields().map(Interned::new).collect(),
+            fields,
+            places,
             exact: ExactKeys::default(),
         }
     }
@@ -67,7 +87,20 @@ impl Columns {
     /// Fails, and takes in nothing, where the frame does not lie behind the ones before it, or beyond what a
     /// segment holds.
     pub fn frame(&mut self, offset: Offset, frame: &FrameView<'_>) -> Result<(), IndexError> {
-        let checked = frame.validate(&self.class).ok();
+        self.take(offset, frame, frame.validate(&self.class).ok())
+    }
+
+    /// As [`Self::frame`], for a frame that this process has written: its events were checked before that.
+    pub fn own_frame(&mut self, offset: Offset, frame: &FrameView<'_>) -> Result<(), IndexError> {
+        self.take(offset, frame, frame.validate_own(&self.class).ok())
+    }
+
+    fn take(
+        &mut self,
+        offset: Offset,
+        frame: &FrameView<'_>,
+        checked: Option<CheckedFrame<'_>>,
+    ) -> Result<(), IndexError> {
         let row = self.place(offset, frame, checked.is_some())?;
         let end = row.end() as usize;
         self.offsets.resize(end, 0);
@@ -164,7 +197,8 @@ impl Columns {
             Term::Attribute(..) => (Field::Attributes, [].as_slice()),
         };
         if field.indexed() == Indexed::Bitmap {
-            if let Some(column) = self.fields.iter_mut().find(|column| column.field == field) {
+            let place = self.places.get(usize::from(field.number())).copied().flatten();
+            if let Some(column) = place.and_then(|place| self.fields.get_mut(usize::from(place))) {
                 column.put(ordinal, bytes);
             }
         } else if let Some(key) = exact_key(term) {

@@ -60,12 +60,19 @@ impl ActiveColumns {
         Self { columns, reached: Offset(SEGMENT_HEADER_BYTES) }
     }
 
-    /// Takes in the frames up to the length of `log`.
-    pub(crate) fn catch_up(&mut self, log: &LogBytes) -> Result<(), PinError> {
+    /// True when nothing before `end` is missing.
+    pub(crate) fn has_reached(&self, end: Offset) -> bool {
+        self.reached >= end
+    }
+
+    /// Takes in the frames up to the length of `log`; those from `own` on were written by this process.
+    pub(crate) fn catch_up(&mut self, log: &LogBytes, own: Offset) -> Result<(), PinError> {
         while self.reached < log.length() {
             let at = self.reached;
             let frame = log.frame(at)?;
-            self.columns.frame(at, &frame).map_err(|error| PinError::damaged(log.path(), at, error))?;
+            let taken =
+                if at >= own { self.columns.own_frame(at, &frame) } else { self.columns.frame(at, &frame) };
+            taken.map_err(|error| PinError::damaged(log.path(), at, error))?;
             self.reached = Offset(at.0.saturating_add(frame.header().length.into()));
         }
         Ok(())
@@ -80,7 +87,7 @@ impl ActiveColumns {
         behind: impl IntoIterator<Item = Offset>,
     ) -> Reach {
         // A frame that checked a moment ago and no longer does is one more that cannot be read.
-        let _ = self.catch_up(&log.up_to(reach.length));
+        let _ = self.catch_up(&log.up_to(reach.length), Offset(u64::MAX));
         for at in behind {
             let Ok(frame) = log.frame(at) else { continue };
             if self.columns.frame(at, &frame).is_err() {

@@ -121,7 +121,11 @@ impl<D: Disk> Core<D> {
             let reason = format!("the file hashes to {root}, {} was written", closed.root);
             return Err(PinError::damaged(path, Offset(0), reason));
         }
-        let index = index(path, &file, &open.header, &root, has_loss)?;
+        let index = if has_loss || !open.is_marked {
+            index(path, &file, &open.header, &root, has_loss)?
+        } else {
+            index_of_columns(open, closed.length, &root)?
+        };
         let seal = seal_of(&open.header, (closed.length.0, root), &index, open.reach().end, self.now());
         file.protect().map_err(PinError::io(path))?;
         write_index(home, first, &index.bytes)?;
@@ -138,6 +142,16 @@ impl<D: Disk> Core<D> {
 fn write_index<D: Disk>(home: &Home<D>, first: Sequence, bytes: &[u8]) -> Result<(), PinError> {
     let at = FileKind::Index.path(&home.dir, first);
     write_new(&*home.disk, &at, &[bytes], true).map_err(PinError::io(&at))
+}
+
+/// The index of a segment from its columns: their frames were checked in the map of the file that has `root`.
+fn index_of_columns(open: &OpenSegment, length: Offset, root: &Root) -> Result<BuiltIndex, PinError> {
+    let (reach, columns) = open.follow()?;
+    if reach.length != length {
+        return Err(PinError::damaged(&open.path, reach.length, format!("expected frames up to {length}")));
+    }
+    let built = columns.read().columns.build(root);
+    built.map_err(|error| PinError::damaged(&open.path, length, error))
 }
 
 /// The index of a segment's file, made from its frames: all of them, and nothing else between them, unless a person

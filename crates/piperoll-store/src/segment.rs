@@ -122,8 +122,10 @@ pub(crate) struct OpenSegment {
     /// False for a damaged segment: a new mark would say less than its last one, and hide the damage.
     pub(crate) is_marked: bool,
     pub(crate) hash: Mutex<RunningHash>,
+    /// Frames from here on were written by this process.
+    own: Offset,
     /// Swapped whole when their memory is wanted back; who holds the old ones goes on with them.
-    columns: RwLock<Arc<Mutex<ActiveColumns>>>,
+    columns: RwLock<Arc<RwLock<ActiveColumns>>>,
 }
 
 impl OpenSegment {
@@ -144,7 +146,8 @@ impl OpenSegment {
             map: RwLock::new(map),
             closed: RwLock::new(None),
             hash: Mutex::new(RunningHash::new()),
-            columns: RwLock::new(Arc::new(Mutex::new(columns))),
+            own: reach.length,
+            columns: RwLock::new(Arc::new(RwLock::new(columns))),
         }
     }
 
@@ -192,24 +195,27 @@ impl OpenSegment {
 
     /// Memory that the columns take, in bytes.
     pub(crate) fn columns_bytes(&self) -> u64 {
-        self.columns.read().lock().columns.memory_bytes() as u64
+        self.columns.read().read().columns.memory_bytes() as u64
     }
 
     /// Gives the memory of the columns back; whoever asks next makes them again. Those of a damaged segment
     /// stay: they alone know what can be read of it.
     pub(crate) fn forget_columns(&self) {
         if self.is_marked {
-            *self.columns.write() = Arc::new(Mutex::new(ActiveColumns::new(&self.header)));
+            *self.columns.write() = Arc::new(RwLock::new(ActiveColumns::new(&self.header)));
         }
     }
 
     /// Brings the columns up to what is published now, and says how far that is.
-    pub(crate) fn follow(&self) -> Result<(Reach, Arc<Mutex<ActiveColumns>>), PinError> {
+    pub(crate) fn follow(&self) -> Result<(Reach, Arc<RwLock<ActiveColumns>>), PinError> {
         let shared = Arc::clone(&self.columns.read());
-        let mut columns = shared.lock();
-        let reach = self.reach();
-        columns.catch_up(&self.bytes(&reach))?;
-        drop(columns);
+        let mut reach = self.reach();
+        // Who only reads does not wait for others who do.
+        if !shared.read().has_reached(reach.length) {
+            let mut columns = shared.write();
+            reach = self.reach();
+            columns.catch_up(&self.bytes(&reach), self.own)?;
+        }
         Ok((reach, shared))
     }
 }
@@ -488,7 +494,7 @@ pub(crate) enum TermSource {
     /// In its index.
     Sealed(IndexBytes),
     /// In the columns in memory, caught up to the pin's end at least.
-    Active(Arc<Mutex<ActiveColumns>>),
+    Active(Arc<RwLock<ActiveColumns>>),
 }
 
 /// The bytes of an `.idx`.

@@ -178,39 +178,23 @@ const fn depth(rules: &Rules) -> usize {
 
 /// Checks an event's bytes by every rule (I16), and gives the view of them.
 pub fn check_event(bytes: &[u8]) -> Result<EventView<'_>, EventError> {
+    check_and_count(bytes).map(|(event, _)| event)
+}
+
+/// As [`check_event`]; tells also how many fields have a number that this version does not know, on all levels that it
+/// knows.
+pub fn check_and_count(bytes: &[u8]) -> Result<(EventView<'_>, usize), EventError> {
     if bytes.len() > EVENT_BYTES_MAX {
         return Err(whole(EventProblem::TooLong(bytes.len())));
     }
-    let seen = check_message(bytes, &EVENT)?;
+    let mut unknown = 0;
+    let seen = check_message(bytes, &EVENT, &mut unknown)?;
     for needed in [Field::Actor, Field::Action] {
         if seen & 1 << needed.number() == 0 {
             return Err(EventError { field: needed.name().into(), reason: EventProblem::Required });
         }
     }
-    Ok(EventView::of_checked(bytes))
-}
-
-/// How many fields no rule knows, on all levels that the rules know.
-pub(super) fn unknown_fields(bytes: &[u8]) -> usize {
-    count_unknown(bytes, &EVENT)
-}
-
-fn count_unknown(bytes: &[u8], rules: &Rules) -> usize {
-    let mut reader = Reader::new(bytes);
-    let mut count = 0;
-    while let Ok(Some((number, value))) = reader.field() {
-        let inner = match rule_of(rules, number).map(|rule| rule.shape) {
-            None => {
-                count += 1;
-                continue;
-            }
-            Some(Shape::Message(inner) | Shape::Entry(inner)) => inner,
-            Some(Shape::Time) => &TIMESTAMP,
-            Some(_) => continue,
-        };
-        count += value.bytes().map_or(0, |bytes| count_unknown(bytes, inner));
-    }
-    count
+    Ok((EventView::of_checked(bytes), unknown))
 }
 
 #[inline]
@@ -218,8 +202,8 @@ fn rule_of(rules: &Rules, number: u32) -> Option<&'static Rule> {
     rules.0.get(number as usize - 1)
 }
 
-/// The bits of the known field numbers that are there.
-fn check_message(bytes: &[u8], rules: &Rules) -> Result<u64, EventError> {
+/// The bits of the known field numbers that are there; counts the others.
+fn check_message(bytes: &[u8], rules: &Rules, unknown: &mut usize) -> Result<u64, EventError> {
     let mut reader = Reader::new(bytes);
     let mut seen = 0u64;
     let mut keys = Keys::default();
@@ -230,13 +214,16 @@ fn check_message(bytes: &[u8], rules: &Rules) -> Result<u64, EventError> {
             Ok(None) => break,
             Err(problem) => return Err(whole(problem.into())),
         };
-        let Some(rule) = rule_of(rules, number) else { continue };
+        let Some(rule) = rule_of(rules, number) else {
+            *unknown += 1;
+            continue;
+        };
         let bit = 1 << number;
         if seen & bit != 0 && !rule.repeated {
             return Err(inside(bytes, before, rule, number, whole(EventProblem::Twice)));
         }
         seen |= bit;
-        check_value(value, rule.shape, &mut keys)
+        check_value(value, rule.shape, &mut keys, unknown)
             .map_err(|error| inside(bytes, before, rule, number, error))?;
     }
     if keys.repeat_in_many() {
@@ -248,7 +235,12 @@ fn check_message(bytes: &[u8], rules: &Rules) -> Result<u64, EventError> {
 }
 
 #[inline]
-fn check_value<'a>(value: Value<'a>, shape: Shape, keys: &mut Keys<'a>) -> Result<(), EventError> {
+fn check_value<'a>(
+    value: Value<'a>,
+    shape: Shape,
+    keys: &mut Keys<'a>,
+    unknown: &mut usize,
+) -> Result<(), EventError> {
     match (shape, value) {
         (Shape::Needed, Value::Bytes([])) => Err(whole(EventProblem::Required)),
         (Shape::Text | Shape::Needed, Value::Bytes(text)) => check_text(text, false),
@@ -257,13 +249,13 @@ fn check_value<'a>(value: Value<'a>, shape: Shape, keys: &mut Keys<'a>) -> Resul
             Err(whole(EventProblem::Number { found, max }))
         }
         (Shape::Number(_), Value::Varint(_)) | (Shape::Blob, Value::Bytes(_)) => Ok(()),
-        (Shape::Message(rules), Value::Bytes(message)) => check_message(message, rules).map(drop),
+        (Shape::Message(rules), Value::Bytes(message)) => check_message(message, rules, unknown).map(drop),
         (Shape::Time, Value::Bytes(message)) => {
-            check_message(message, &TIMESTAMP)?;
+            check_message(message, &TIMESTAMP, unknown)?;
             timestamp(message).map(drop).ok_or_else(|| whole(EventProblem::Time))
         }
         (Shape::Entry(rules), Value::Bytes(entry)) => {
-            check_message(entry, rules)?;
+            check_message(entry, rules, unknown)?;
             let key = crate::wire::find(entry, 1).and_then(Value::bytes).unwrap_or_default();
             if keys.add(key) { Ok(()) } else { Err(whole(EventProblem::Key)) }
         }

@@ -102,11 +102,6 @@ impl<'a> EventView<'a> {
         self.elements(Field::Links).map(LinkView)
     }
 
-    /// How many fields have a number that this version does not know, on all levels.
-    pub fn unknown_fields(self) -> usize {
-        check::unknown_fields(self.bytes)
-    }
-
     /// Visits every value that an index finds the event by, and its time, in the order of its bytes. A value
     /// that the event has twice (a label, a digest) is visited twice.
     pub fn for_each_term(self, visit: &mut dyn FnMut(Term<'a>)) {

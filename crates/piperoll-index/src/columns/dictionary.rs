@@ -1,6 +1,7 @@
 //! A column of a bitmap field: an id for each ordinal, and the terms that the ids stand for.
 
 use crate::bits::Bits;
+use foldhash::fast::RandomState;
 use piperoll_format::event::Field;
 use roaring::RoaringBitmap;
 use std::{collections::HashMap, sync::Arc};
@@ -12,7 +13,7 @@ pub(crate) struct Interned {
     pub(crate) ids: Vec<u32>,
     /// The terms, by id − 1.
     pub(crate) terms: Vec<Arc<[u8]>>,
-    id_of: HashMap<Arc<[u8]>, u32>,
+    id_of: HashMap<Arc<[u8]>, u32, RandomState>,
     term_bytes: usize,
     /// The id that was put last: events that come together are alike.
     last: u32,
@@ -20,7 +21,7 @@ pub(crate) struct Interned {
 
 impl Interned {
     pub(crate) fn new(field: Field) -> Self {
-        Self { field, ids: Vec::new(), terms: Vec::new(), id_of: HashMap::new(), term_bytes: 0, last: 0 }
+        Self { field, ids: Vec::new(), terms: Vec::new(), id_of: HashMap::default(), term_bytes: 0, last: 0 }
     }
 
     pub(crate) fn put(&mut self, ordinal: u32, term: &[u8]) {

@@ -102,12 +102,8 @@ fn submit(
     room: impl Send + 'static,
 ) -> Result<Pending, Refusal> {
     let mut routed = Routed::default();
-    let mut unknown_fields = 0;
-    let request = check_batch(message, &mut |_, event| {
-        unknown_fields += event.unknown_fields();
-        daemon.router.route(event, &mut routed);
-    })?;
-    daemon.metrics.unknown_fields.inc_by(unknown_fields as u64);
+    let request = check_batch(message, &mut |_, event| daemon.router.route(event, &mut routed))?;
+    daemon.metrics.unknown_fields.inc_by(request.unknown_fields as u64);
     let classes = daemon.router.classes(&routed);
     let batch = Batch { tenant: door.tenant.clone(), sender: Arc::clone(&door.sender), request, classes };
     let (done, outcome) = oneshot::channel();

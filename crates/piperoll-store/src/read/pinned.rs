@@ -109,7 +109,7 @@ impl SegmentReader {
         if self.remade.is_none() {
             let answer = match &self.pinned.terms {
                 TermSource::Sealed(index) => index.open().and_then(|index| ask(&index)),
-                TermSource::Active(columns) => ask(&columns.lock().columns),
+                TermSource::Active(columns) => ask(&columns.read().columns),
             };
             if let Ok(answer) = answer {
                 return Ok(answer);

@@ -131,7 +131,7 @@ fn in_segment<D: Disk>(
     let pinned = segment.pin()?;
     let damaged = |error: IndexError| PinError::damaged(pinned.log.path(), Offset(0), error);
     let offsets = match &pinned.terms {
-        TermSource::Active(columns) => offsets(&columns.lock().columns, name, key),
+        TermSource::Active(columns) => offsets(&columns.read().columns, name, key),
         TermSource::Sealed(index) => index.open().and_then(|index| offsets(&index, name, key)),
     };
     for offset in offsets.map_err(damaged)? {

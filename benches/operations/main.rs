@@ -13,6 +13,8 @@ mod daemon;
 mod fill;
 #[path = "../support/machine.rs"]
 mod machine;
+#[path = "../../tests/support/memory.rs"]
+mod memory;
 #[path = "../support/net.rs"]
 mod net;
 mod process;
@@ -35,6 +37,9 @@ struct Bench {
     servers: Runtime,
     clients: Runtime,
 }
+
+/// Bytes of a MiB.
+const MIB: f64 = 1_048_576.0;
 
 type Case = fn(&Bench) -> Result<()>;
 

@@ -1,6 +1,6 @@
 //! The real program as a child process.
 
-use crate::clock::now;
+use crate::{clock::now, memory::MemoryWatch};
 use anyhow::{Context as _, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
@@ -9,24 +9,17 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
 /// How often the ready file is looked for: well below the times that are measured.
 const READY_LOOK: Duration = Duration::from_micros(200);
 const START_MAX: Duration = Duration::from_mins(1);
-/// How often memory is looked at.
-const MEMORY_LOOK: Duration = Duration::from_millis(10);
 /// Longer than the store's threads wait before they look for work again.
 const QUIET: Duration = Duration::from_millis(300);
 const QUIET_TICKS: u64 = 1;
 const QUIET_MAX: Duration = Duration::from_mins(5);
-const MIB: f64 = 1_048_576.0;
 
 /// A running daemon; dropping it kills it.
 pub(crate) struct Process {
@@ -110,20 +103,7 @@ impl Process {
 
     /// Watches its anonymous memory from now on.
     pub(crate) fn watch_memory(&self) -> MemoryWatch {
-        let status = format!("/proc/{}/status", self.child.id());
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let watching = thread::spawn(move || {
-            let mut most = 0.0_f64;
-            loop {
-                most = most.max(anonymous_mib(&status)?);
-                if stopped.load(Relaxed) {
-                    return Ok(most);
-                }
-                thread::sleep(MEMORY_LOOK);
-            }
-        });
-        MemoryWatch { stop, watching }
+        MemoryWatch::of(self.child.id())
     }
 }
 
@@ -133,25 +113,4 @@ impl Drop for Process {
         self.child.kill().ok();
         self.child.wait().ok();
     }
-}
-
-/// A thread that watches a process's memory.
-pub(crate) struct MemoryWatch {
-    stop: Arc<AtomicBool>,
-    watching: JoinHandle<Result<f64>>,
-}
-
-impl MemoryWatch {
-    /// The most that there was, in MiB.
-    pub(crate) fn most(self) -> Result<f64> {
-        self.stop.store(true, Relaxed);
-        self.watching.join().map_err(|_| anyhow::anyhow!("the watching thread panicked"))?
-    }
-}
-
-fn anonymous_mib(status: &str) -> Result<f64> {
-    let text = fs::read_to_string(status)?;
-    let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:")).context("no RssAnon")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib * 1_024.0 / MIB)
 }

@@ -1,7 +1,7 @@
 //! Anonymous memory under 16 producers that append without a pause: who is refused tries again at once.
 
 use crate::{
-    Bench,
+    Bench, MIB,
     clock::now,
     net::connect,
     process::Process,
@@ -64,7 +64,7 @@ pub(crate) fn case(bench: &Bench) -> Result<()> {
         anyhow::Ok(sum)
     })?;
     let rate = count.acknowledged as f64 * BATCH_EVENTS as f64 / start.elapsed().as_secs_f64();
-    let most = watch.most()?;
+    let most = watch.most()? as f64 / MIB;
     print(&format!(
         "## Memory\n\nanonymous memory, the most of it: {most:.0} MiB under {PRODUCERS} producers, {rate:.0} events/s, \
          {} streams refused and opened again\n",

@@ -1,7 +1,7 @@
 //! Ready and first acknowledgement after SIGKILL, with full active segments; and the memory that a history takes.
 
 use crate::{
-    Bench,
+    Bench, MIB,
     clock::median,
     fill::fill,
     net::connect,
@@ -40,7 +40,7 @@ pub(crate) fn case(bench: &Bench) -> Result<()> {
     bench.clients.block_on(fill(process.address, "default", events, (), |(), _| {}))?;
     bench.clients.block_on(seal(process.address))?;
     process.wait_until_quiet()?;
-    let filled = watch.most()?;
+    let filled = watch.most()? as f64 / MIB;
 
     print(&format!("## Restart after SIGKILL, with a history of {count} events\n"))?;
     print("| full active segments | ready: median | most | first ack: median | most |")?;
@@ -59,7 +59,7 @@ pub(crate) fn case(bench: &Bench) -> Result<()> {
     let watch = process.watch_memory();
     bench.clients.block_on(ask(process.address))?;
     process.wait_until_quiet()?;
-    let asked = watch.most()?;
+    let asked = watch.most()? as f64 / MIB;
     print(&format!(
         "\nanonymous memory, the most of it: {filled:.0} MiB while {count} events are appended, {asked:.0} MiB \
          after a restart and some questions\n"

@@ -23,6 +23,9 @@ mod input;
 #[cfg(test)]
 mod inspect;
 #[cfg(test)]
+#[path = "../support/memory.rs"]
+mod memory;
+#[cfg(test)]
 mod overload;
 #[cfg(test)]
 #[path = "../support/past.rs"]

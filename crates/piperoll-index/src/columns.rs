@@ -25,16 +25,6 @@ use piperoll_format::{
 use roaring::RoaringBitmap;
 use std::ops::RangeInclusive;
 
-/// Numbers of fields are below this.
-const FIELD_NUMBERS: usize = 64;
-const _: () = {
-    let mut all = Field::ALL;
-    while let [field, rest @ ..] = all {
-        assert!((field.number() as usize) < FIELD_NUMBERS);
-        all = rest;
-    }
-};
-
 /// The index of an active segment. It takes frames in as they are committed, answers [`Terms`], and becomes
 /// the `.idx` at the seal.
 pub struct Columns {
@@ -51,8 +41,8 @@ pub struct Columns {
     pub(crate) timed: Bits,
     /// By ascending field number.
     pub(crate) fields: Vec<Interned>,
-    /// Of each field number, the place among them.
-    places: [Option<u8>; FIELD_NUMBERS],
+    /// Of each field number, the place among them: numbers have no gaps.
+    places: [Option<u8>; Field::ALL.len() + 1],
     pub(crate) exact: ExactKeys,
 }
 
@@ -60,7 +50,7 @@ impl Columns {
     /// The columns of a segment without frames; `first`, `salt` and `class` are those of its header.
     pub fn new(first: Sequence, salt: &FrameSalt, class: &Name) -> Self {
         let fields: Vec<Interned> = bitmap_fields().map(Interned::new).collect();
-        let mut places = [None; FIELD_NUMBERS];
+        let mut places = [None; Field::ALL.len() + 1];
         for (place, column) in (0..).zip(&fields) {
             if let Some(slot) = places.get_mut(usize::from(column.field.number())) {
                 *slot = Some(place);
@@ -197,8 +187,7 @@ impl Columns {
             Term::Attribute(..) => (Field::Attributes, [].as_slice()),
         };
         if field.indexed() == Indexed::Bitmap {
-            let place = self.places.get(usize::from(field.number())).copied().flatten();
-            if let Some(column) = place.and_then(|place| self.fields.get_mut(usize::from(place))) {
+            if let Some(column) = self.column_place(field).and_then(|place| self.fields.get_mut(place)) {
                 column.put(ordinal, bytes);
             }
         } else if let Some(key) = exact_key(term) {
@@ -225,8 +214,12 @@ impl Columns {
         self.frames.push(row);
     }
 
+    fn column_place(&self, field: Field) -> Option<usize> {
+        self.places.get(usize::from(field.number())).copied().flatten().map(usize::from)
+    }
+
     fn column(&self, field: Field) -> Option<&Interned> {
-        self.fields.iter().find(|column| column.field == field)
+        self.fields.get(self.column_place(field)?)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 use piperoll_format::{names::Name, units::UnixNanos};
 use piperoll_proto::TENANT_METADATA;
-use piperoll_store::{Appender, Clock as _, LogStatus, ReadError, Reader, os::OsDisk};
+use piperoll_store::{Appender, Clock as _, LogStatus, ReadError, Reader, SHARE_OF_QUEUE, os::OsDisk};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
@@ -39,7 +39,7 @@ pub(crate) struct Daemon {
     pub(crate) metrics: Metrics,
     /// Bytes of requests that may still be taken.
     pub(crate) request_bytes: Arc<Semaphore>,
-    /// What a stream may have of them: an eighth of a log's queue, or one request.
+    /// What a stream may have of them: a sender's share of a log's queue, or one request.
     pub(crate) stream_bytes_max: u32,
     /// For requests that have not arrived whole.
     pub(crate) arriving: Arc<Room>,
@@ -89,7 +89,8 @@ impl Daemon {
             arriving: Room::new(request_bytes, metrics.refusals.clone()),
             metrics,
             request_bytes: semaphore(request_bytes),
-            stream_bytes_max: u32::try_from(config.storage.queue_bytes_max.0 / 8).unwrap_or(u32::MAX),
+            stream_bytes_max: u32::try_from(config.storage.queue_bytes_max.0 / SHARE_OF_QUEUE)
+                .unwrap_or(u32::MAX),
             reads: semaphore(limits.reads_max.0 as usize),
             queries: semaphore(limits.queries_max.0 as usize),
             tails: semaphore(limits.tails_max.0 as usize),

@@ -65,17 +65,13 @@ impl Room {
         let reserve = if is_long { self.bytes / RESERVE_SHARE } else { 0 };
         // An empty room has place for whatever fits into it.
         let needed = length.saturating_add(reserve.min(self.bytes.saturating_sub(length)));
-        let evicted = places.evict(needed, now);
-        let taken = evicted.is_some().then(|| {
-            places.free = places.free.saturating_sub(length);
-            let key = (now, places.next);
-            places.next = places.next.wrapping_add(1);
-            places.messages.insert(key, Message { bytes: length, waker: None });
-            key
-        });
+        let evicted = places.evict(needed, now).ok_or_else(|| self.refusals.status(no_room()))?;
+        places.free = places.free.saturating_sub(length);
+        let key = (now, places.next);
+        places.next = places.next.wrapping_add(1);
+        places.messages.insert(key, Message { bytes: length, waker: None });
         drop(places);
-        evicted.into_iter().flatten().for_each(Waker::wake);
-        let key = taken.ok_or_else(|| self.refusals.status(no_room()))?;
+        evicted.into_iter().for_each(Waker::wake);
         Ok(Place { room: Arc::clone(self), key })
     }
 
@@ -107,8 +103,7 @@ impl Place {
     /// More of the message has come; an error where it has lost its place.
     pub(crate) fn moved(&mut self) -> Result<(), Status> {
         let mut places = self.room.places.lock();
-        let message = places.messages.remove(&self.key);
-        let message = message.ok_or_else(|| self.room.refusals.status(stood_still()))?;
+        let message = places.messages.remove(&self.key).ok_or_else(|| self.lost())?;
         self.key.0 = Instant::now();
         places.messages.insert(self.key, message);
         Ok(())
@@ -117,10 +112,16 @@ impl Place {
     /// Nothing has come; wakes when the place is lost, which is an error.
     pub(crate) fn waits(&self, cx: &Context<'_>) -> Result<(), Status> {
         let mut places = self.room.places.lock();
-        let message = places.messages.get_mut(&self.key);
-        let message = message.ok_or_else(|| self.room.refusals.status(stood_still()))?;
+        let message = places.messages.get_mut(&self.key).ok_or_else(|| self.lost())?;
         message.waker = Some(cx.waker().clone());
         Ok(())
+    }
+
+    /// Others needed it.
+    fn lost(&self) -> Status {
+        let seconds = STANDSTILL_MAX.as_secs();
+        let message = format!("the request stood still for {seconds} s or more, and others needed its room");
+        self.room.refusals.status(Refusal::overload("over_capacity", message))
     }
 }
 
@@ -136,15 +137,6 @@ impl Drop for Place {
 /// Others took all there is.
 fn no_room() -> Refusal {
     Refusal::overload("over_capacity", "too many bytes of requests are arriving")
-}
-
-/// Others needed it.
-fn stood_still() -> Refusal {
-    let message = format!(
-        "the request stood still for {} s or more, and others needed its room",
-        STANDSTILL_MAX.as_secs()
-    );
-    Refusal::overload("over_capacity", message)
 }
 
 #[cfg(test)]

@@ -5,9 +5,7 @@
 
 use crate::disk::{Disk, DiskFile, Open};
 use piperoll_format::units::{Root, Sequence};
-use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind, IoSlice};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Ending of a name that means nothing yet; removed at the next start.
@@ -73,20 +71,7 @@ impl FileKind {
 
     /// The name of this file of the segment that begins at `first`, in the log's directory `dir`.
     pub(crate) fn path(self, dir: &Path, first: Sequence) -> PathBuf {
-        // Many paths are made: the digits by hand, and all in one piece of memory.
-        let mut name = [b'0'; 20];
-        let mut rest = first.0;
-        for digit in name.iter_mut().rev() {
-            *digit += u8::try_from(rest % 10).unwrap_or_default();
-            rest /= 10;
-        }
-        let mut path = OsString::with_capacity(dir.as_os_str().len() + 32);
-        path.push(dir);
-        path.push("/");
-        path.push(OsStr::from_bytes(&name));
-        path.push(".");
-        path.push(self.ending());
-        path.into()
+        dir.join(format!("{:020}.{}", first.0, self.ending()))
     }
 }
 
@@ -140,19 +125,12 @@ pub(crate) fn read_whole<D: Disk>(disk: &D, at: &Path, bytes_max: u64) -> io::Re
         let text = format!("{} has {length} bytes, at most {bytes_max} are expected", at.display());
         return Err(io::Error::new(ErrorKind::InvalidData, text));
     }
-    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    let mut at = 0;
-    while let Some(rest) = bytes.get_mut(at..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, at as u64)? {
-            0 => return Err(ends_early(at as u64, length)),
-            read => at = at.saturating_add(read),
-        }
-    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
+    read_steps(&file, 0, length, &mut |_, step| {
+        bytes.extend_from_slice(step);
+        Ok(())
+    })?;
     Ok(bytes)
-}
-
-fn ends_early(at: u64, before: u64) -> io::Error {
-    io::Error::new(ErrorKind::UnexpectedEof, format!("the file ends at {at}, before {before}"))
 }
 
 /// Reads `from..to` of a file in steps; a file that ends before `to` is `UnexpectedEof`.
@@ -169,7 +147,8 @@ pub(crate) fn read_steps<F: DiskFile>(
         let step = buffer.get_mut(..want).unwrap_or_default();
         let read = file.read_at(step, at)?;
         if read == 0 {
-            return Err(ends_early(at, to));
+            let text = format!("the file ends at {at}, before {to}");
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, text));
         }
         each(at, step.get(..read).unwrap_or_default())?;
         at = at.saturating_add(read as u64);

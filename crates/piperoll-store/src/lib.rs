@@ -45,6 +45,7 @@ pub use threads::{Complain, Threads};
 pub use timekeeper::{ClockError, ClockReading};
 pub use write::appender::Appender;
 pub use write::batch::{AddressRange, AppendError, Batch, Classes, Done, Receipt, Sender, SenderError};
+pub use write::inbox::SHARE_OF_QUEUE;
 
 use disk::Disk;
 

@@ -5,7 +5,6 @@
 //! but memory.
 
 mod loads;
-mod memory;
 mod probe;
 mod run;
 

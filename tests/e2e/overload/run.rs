@@ -1,9 +1,9 @@
 //! One run: a well-behaved producer by itself, then beside callers that ask for all that they can.
 
 use super::loads::{Load, Sizes, connect, start};
-use super::memory::Peak;
 use super::probe;
 use crate::daemon::Daemon;
+use crate::memory::MemoryWatch;
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub(crate) fn run(loads: &[Load], sizes: Sizes, time: Duration) -> Outcome {
     let own = Builder::new_current_thread().enable_all().build().unwrap();
     let callers = callers();
     let channel = own.block_on(connect(address));
-    let peak = Peak::of(daemon.pid());
+    let watch = MemoryWatch::of(daemon.pid());
     let unloaded = own.block_on(probe::run(channel.clone(), "unloaded", time));
     let mut tasks = JoinSet::new();
     let (begun, mut under_way) = mpsc::channel(8);
@@ -71,8 +71,7 @@ pub(crate) fn run(loads: &[Load], sizes: Sizes, time: Duration) -> Outcome {
     while let Some(ended) = tasks.try_join_next() {
         ended.unwrap();
     }
-    let anonymous = peak.bytes();
-    drop(peak);
+    let anonymous = watch.most().unwrap();
     callers.block_on(tasks.shutdown());
     callers.shutdown_background();
     for seen in [&unloaded, &loaded] {

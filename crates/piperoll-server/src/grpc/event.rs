@@ -61,10 +61,7 @@ impl EventService for EventGrpc {
         let daemon = Arc::clone(&self.0);
         let answers = ReceiverStream::new(pending).then(move |begun| answer(Arc::clone(&daemon), begun));
         let daemon = Arc::clone(&self.0);
-        let taking = async move {
-            let taken = take_requests(&daemon, door, request.into_inner(), window).await;
-            taken.err()
-        };
+        let taking = async move { take_requests(&daemon, door, request.into_inner(), window).await.err() };
         Ok(Response::new(answers_and_end(&self.0, answers, taking)))
     }
 }

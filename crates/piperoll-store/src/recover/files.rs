@@ -6,29 +6,15 @@ use crate::durable::{FileKind, TEMPORARY};
 use crate::segment::Home;
 use crate::write::roll::LOG_OPEN;
 use piperoll_format::units::Sequence;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The log's drops of long ago, in one file.
 const DROPPED: &str = "dropped";
 
-/// Kinds of files, a bit each.
-#[derive(Clone, Copy, Debug, Default)]
-struct FileKinds(u8);
-
-impl FileKinds {
-    fn has(self, kind: FileKind) -> bool {
-        self.0 & Self::bit(kind) != 0
-    }
-
-    fn bit(kind: FileKind) -> u8 {
-        1 << kind as u8
-    }
-}
-
 /// The files of a log, by segment.
 #[derive(Debug, Default)]
 pub(super) struct LogFiles {
-    kinds: BTreeMap<Sequence, FileKinds>,
+    kinds: BTreeMap<Sequence, BTreeSet<FileKind>>,
     pub(super) log_open: bool,
 }
 
@@ -40,18 +26,18 @@ impl LogFiles {
 
     /// The segments that have a file of this kind, ascending.
     pub(super) fn with(&self, kind: FileKind) -> impl DoubleEndedIterator<Item = Sequence> {
-        self.kinds.iter().filter(move |(_, kinds)| kinds.has(kind)).map(|(first, _)| *first)
+        self.kinds.iter().filter(move |(_, kinds)| kinds.contains(&kind)).map(|(first, _)| *first)
     }
 
     /// Whether a segment has a file of this kind.
     pub(super) fn has(&self, first: Sequence, kind: FileKind) -> bool {
-        self.kinds.get(&first).is_some_and(|kinds| kinds.has(kind))
+        self.kinds.get(&first).is_some_and(|kinds| kinds.contains(&kind))
     }
 
     /// Notes the file of this name; false where it is none of a log's.
     pub(super) fn add(&mut self, name: &str) -> bool {
         if let Some((first, kind)) = FileKind::parse(name) {
-            self.kinds.entry(first).or_default().0 |= FileKinds::bit(kind);
+            self.kinds.entry(first).or_default().insert(kind);
         } else if name == LOG_OPEN {
             self.log_open = true;
         } else {
@@ -63,7 +49,7 @@ impl LogFiles {
     /// Notes that a file is gone.
     pub(super) fn removed(&mut self, first: Sequence, kind: FileKind) {
         if let Some(kinds) = self.kinds.get_mut(&first) {
-            kinds.0 &= !FileKinds::bit(kind);
+            kinds.remove(&kind);
         }
     }
 }

@@ -11,8 +11,8 @@ use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A sender with more than this share of a queue leaves as much of it free for others.
-const SHARE_OF_QUEUE: u64 = 8;
+/// A sender with more than this share of a queue, an eighth, leaves as much of it free for others.
+pub const SHARE_OF_QUEUE: u64 = 8;
 
 /// A part that is longer begins a group: those that are due before it do not wait for its write.
 const LONG_PART_BYTES: u64 = 1 << 20;
@@ -174,9 +174,8 @@ impl Inbox {
         while let Some(part) = waiting.first() {
             bytes = bytes.saturating_add(part.bound());
             events = events.saturating_add(u64::from(part.events));
-            let is_full = bytes > group.bytes || events > group.events;
-            let is_full = is_full || parts.len() == GROUP_PARTS_MAX;
-            if !parts.is_empty() && (is_full || part.bound() > LONG_PART_BYTES) {
+            let fits = bytes <= group.bytes && events <= group.events && parts.len() < GROUP_PARTS_MAX;
+            if !parts.is_empty() && (!fits || part.bound() > LONG_PART_BYTES) {
                 break;
             }
             parts.extend(waiting.take_first());

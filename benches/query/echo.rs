@@ -1,7 +1,7 @@
 //! The yardstick of a query: a server that gives the same answer from memory.
 
 use piperoll_proto::{
-    raw::{GetResponse, QueryResponse, TailResponse, query_service_server::QueryService},
+    raw::{GetResponse, QueryResponse, RawMessage, query_service_server::QueryService},
     v1::{CountRequest, CountResponse, GetRequest, QueryRequest, TailRequest},
 };
 use tokio_stream::{Empty, Iter};
@@ -18,7 +18,7 @@ pub(crate) struct Echo {
 #[tonic::async_trait]
 impl QueryService for Echo {
     type QueryStream = Iter<std::vec::IntoIter<Result<QueryResponse, Status>>>;
-    type TailStream = Empty<Result<TailResponse, Status>>;
+    type TailStream = Empty<Result<RawMessage, Status>>;
 
     async fn query(&self, _: Request<QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
         let answers: Vec<_> = self.records.iter().cloned().map(Ok).collect();

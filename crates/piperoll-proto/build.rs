@@ -18,7 +18,9 @@ const FILES: [&str; 5] = [
 /// Messages that the daemon takes as bytes, to check and store them as they came.
 const TAKEN_RAW: [&str; 2] = ["AppendRequest", "AppendStreamRequest"];
 /// Messages that hold stored events, and are generated again with an event's bytes in its place.
-const WITH_EVENTS: [&str; 4] = ["EventRecord", "QueryResponse", "GetResponse", "TailResponse"];
+const WITH_EVENTS: [&str; 4] = ["EventRecord", "QueryResponse", "GetResponse", "TailPage"];
+/// The message that is encoded once for many readers: the service sends its bytes, made from a message of this name.
+const SENT_RAW: (&str, &str) = ("TailResponse", "TailPage");
 
 fn main() -> Result<(), Box<dyn Error>> {
     let root = Path::new("../../proto");
@@ -51,9 +53,14 @@ fn generate_plain(descriptors: FileDescriptorSet, out: &Path) -> Result<(), Box<
 fn generate_raw(mut descriptors: FileDescriptorSet, out: &Path) -> Result<(), Box<dyn Error>> {
     let out = out.join("raw");
     fs::create_dir_all(&out)?;
+    let sent = format!(".{PACKAGE}.{}", SENT_RAW.0);
     let mut builder = tonic_prost_build::configure().out_dir(out).codec_path("crate::codec::RawCodec");
+    builder = builder.extern_path(sent, "crate::codec::RawMessage");
     for file in descriptors.file.iter_mut().filter(|file| file.package() == PACKAGE) {
         for message in &mut file.message_type {
+            if message.name() == SENT_RAW.0 {
+                message.name = Some(SENT_RAW.1.to_owned());
+            }
             let name = message.name().to_owned();
             let path = format!(".{PACKAGE}.{name}");
             if TAKEN_RAW.contains(&name.as_str()) {

@@ -177,7 +177,7 @@ impl Columns {
         let number;
         let (field, bytes) = match *term {
             Term::Time(time) => return self.time(ordinal, time),
-            Term::Text(field, text) => (field, text.as_bytes()),
+            Term::Text(field, text) => (field, text),
             Term::Number(field, value) => {
                 number = value.to_le_bytes();
                 (field, number.as_slice())

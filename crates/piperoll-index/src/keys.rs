@@ -59,8 +59,12 @@ pub fn digest_key(field: Field, algorithm: &str, hex: &str) -> u64 {
 
 /// The key of an attribute; `None` where the attribute's key is longer than that of any event.
 pub fn attribute_key(name: &str, value: &str) -> Option<u64> {
+    pair_key(name.as_bytes(), value.as_bytes())
+}
+
+fn pair_key(name: &[u8], value: &[u8]) -> Option<u64> {
     let length = u16::try_from(name.len()).ok()?;
-    Some(key(Field::Attributes.number(), &[&length.to_le_bytes(), name.as_bytes(), value.as_bytes()]))
+    Some(key(Field::Attributes.number(), &[&length.to_le_bytes(), name, value]))
 }
 
 /// The key of a producer's message; `None` where the principal is longer than that of any frame.
@@ -79,11 +83,11 @@ pub fn producer_key(principal: &str, producer: ProducerKey) -> Option<u64> {
 pub fn exact_key(term: &Term<'_>) -> Option<u64> {
     match *term {
         Term::Time(_) => None,
-        Term::Text(field, text) => Some(text_key(field, text)),
+        Term::Text(field, text) => Some(bytes_key(field, text)),
         Term::Number(field, number) => Some(number_key(field, number)),
         Term::Bytes(field, bytes) => Some(bytes_key(field, bytes)),
-        Term::Digest(field, algorithm, hex) => Some(digest_key(field, algorithm, hex)),
-        Term::Attribute(name, value) => attribute_key(name, value),
+        Term::Digest(field, algorithm, hex) => Some(key(field.number(), &[algorithm, b":", hex])),
+        Term::Attribute(name, value) => pair_key(name, value),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     config::{Config, LimitsConfig},
     directory::make_directory,
     engine::{Engine, EngineError},
+    live::Live,
     metrics::{Metrics, Reading},
     refusal::{Refusal, bad_tenant},
     room::Room,
@@ -19,7 +20,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Status, metadata::MetadataMap};
 
@@ -49,8 +50,8 @@ pub(crate) struct Daemon {
     queries: Arc<Semaphore>,
     /// Tails that may still connect.
     tails: Arc<Semaphore>,
-    /// Changes whenever something was published in any log.
-    pub(crate) published: watch::Sender<()>,
+    /// What tails share.
+    pub(crate) live: Live,
     /// Told once, when the daemon is to end.
     pub(crate) stopping: CancellationToken,
     /// Everything that calls leave running; the daemon ends after it.
@@ -69,11 +70,8 @@ impl Daemon {
         }
         let router = Router::new(&config.retention)?;
         let (engine, appender, reader) = Engine::open(config, clock, create)?;
-        let published = watch::Sender::new(());
-        let wake = published.clone();
-        reader.subscribe(Box::new(move || {
-            wake.send_replace(());
-        }));
+        let live = Live::new();
+        reader.subscribe(Box::new(live.wake()));
         let (limits, metrics) = (config.limits.clone(), Metrics::default());
         let request_bytes = usize::try_from(limits.requests_bytes_max.0).unwrap_or(usize::MAX);
         let semaphore = |permits: usize| Arc::new(Semaphore::new(permits.min(Semaphore::MAX_PERMITS)));
@@ -95,7 +93,7 @@ impl Daemon {
             queries: semaphore(limits.queries_max.0 as usize),
             tails: semaphore(limits.tails_max.0 as usize),
             limits,
-            published,
+            live,
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
             last_sweep: AtomicI64::new(0),

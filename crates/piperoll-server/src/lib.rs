@@ -13,6 +13,7 @@ mod engine;
 mod grpc;
 mod http;
 mod jobs;
+mod live;
 mod logging;
 mod metrics;
 mod refusal;

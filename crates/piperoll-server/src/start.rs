@@ -5,7 +5,7 @@ use crate::{
     connection::Door,
     daemon::Daemon,
     engine::EngineError,
-    grpc, http, jobs,
+    grpc, http, jobs, live,
 };
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
@@ -137,6 +137,7 @@ pub async fn start(config: Config, options: StartOptions) -> Result<Running, Sta
     parts.spawn(serve_http(Arc::clone(&daemon), http_listener));
     daemon.tasks.spawn(jobs::sweep(Arc::clone(&daemon), sweep_interval));
     daemon.tasks.spawn(jobs::health(Arc::clone(&daemon), switch));
+    daemon.tasks.spawn(live::run(Arc::clone(&daemon)));
     let recovery = daemon.engine.recovery();
     tracing::info!(grpc = %grpc_address, http = %http_address, %recovery, "serving");
     Ok(Running { grpc_address, http_address, recovery, daemon, parts })

@@ -13,22 +13,22 @@ pub struct EventView<'a> {
     bytes: &'a [u8],
 }
 
-/// A value that an index finds an event by.
+/// A value that an index finds an event by; texts are the bytes of their UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Term<'a> {
     /// What the event claims as its time.
     Time(UnixNanos),
     /// A text: of a bitmap or exact field, one of the runner's labels, or a link's id (under
     /// [`Field::Links`]).
-    Text(Field, &'a str),
+    Text(Field, &'a [u8]),
     /// An enum's number, or an exact number.
     Number(Field, u64),
     /// Bytes that are no text.
     Bytes(Field, &'a [u8]),
     /// A digest of an artifact or an attestation: algorithm, then hexadecimal, both as sent.
-    Digest(Field, &'a str, &'a str),
+    Digest(Field, &'a [u8], &'a [u8]),
     /// An attribute: key, then value.
-    Attribute(&'a str, &'a str),
+    Attribute(&'a [u8], &'a [u8]),
 }
 
 impl<'a> EventView<'a> {
@@ -122,18 +122,18 @@ impl<'a> EventView<'a> {
 fn terms_of<'a>(field: Field, value: Value<'a>, visit: &mut dyn FnMut(Term<'a>)) {
     let message = value.bytes().unwrap_or_default();
     let digests = |digests: Elements<'a>, visit: &mut dyn FnMut(Term<'a>)| {
-        digests.map(entry).for_each(|(algorithm, hex)| visit(Term::Digest(field, algorithm, hex)));
+        digests.map(raw_entry).for_each(|(algorithm, hex)| visit(Term::Digest(field, algorithm, hex)));
     };
     let term = match field.kind() {
-        Kind::Text | Kind::Texts => text_of(value).map(|text| Term::Text(field, text)),
+        Kind::Text | Kind::Texts => value.bytes().map(|text| Term::Text(field, text)),
         Kind::Enum | Kind::Number => value.varint().map(|number| Term::Number(field, number)),
         Kind::Bytes => value.bytes().map(|bytes| Term::Bytes(field, bytes)),
         Kind::Time => timestamp(message).map(Term::Time),
-        Kind::Links => LinkView(message).id().map(|id| Term::Text(field, id)),
+        Kind::Links => find(message, LinkView::ID).and_then(Value::bytes).map(|id| Term::Text(field, id)),
         Kind::Artifacts => return digests(Elements::new(message, ArtifactView::DIGESTS), visit),
         Kind::Attestations => return digests(Elements::new(message, AttestationView::DIGESTS), visit),
         Kind::Map => {
-            let (key, value) = entry(message);
+            let (key, value) = raw_entry(message);
             Some(Term::Attribute(key, value))
         }
     };
@@ -208,6 +208,8 @@ impl<'a> AttestationView<'a> {
 pub struct LinkView<'a>(&'a [u8]);
 
 impl<'a> LinkView<'a> {
+    const ID: u32 = 3;
+
     /// What the relation is.
     pub fn kind(self) -> Option<&'a str> {
         text_of(find(self.0, 1)?)
@@ -220,7 +222,7 @@ impl<'a> LinkView<'a> {
 
     /// The other one's id.
     pub fn id(self) -> Option<&'a str> {
-        text_of(find(self.0, 3)?)
+        text_of(find(self.0, Self::ID)?)
     }
 }
 
@@ -230,7 +232,13 @@ fn text_of(value: Value<'_>) -> Option<&str> {
 
 /// A map's entry; what is absent in it is the empty text.
 fn entry(message: &[u8]) -> (&str, &str) {
-    let part = |number| find(message, number).and_then(text_of).unwrap_or_default();
+    let (key, value) = raw_entry(message);
+    let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+    (text(key), text(value))
+}
+
+fn raw_entry(message: &[u8]) -> (&[u8], &[u8]) {
+    let part = |number| find(message, number).and_then(Value::bytes).unwrap_or_default();
     (part(1), part(2))
 }
 

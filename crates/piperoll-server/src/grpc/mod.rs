@@ -6,7 +6,10 @@ mod arriving;
 mod event;
 mod query;
 mod records;
+mod stream;
 mod tail;
+
+pub(crate) use records::event_record;
 
 use crate::{
     connection::{Connection, Door},

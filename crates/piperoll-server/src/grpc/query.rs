@@ -40,7 +40,7 @@ pub(super) struct QueryGrpc(pub(super) Arc<Daemon>);
 #[tonic::async_trait]
 impl QueryService for QueryGrpc {
     type QueryStream = Answers<raw::QueryResponse>;
-    type TailStream = Answers<raw::TailResponse>;
+    type TailStream = Answers<raw::RawMessage>;
 
     async fn query(&self, request: Request<v1::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
         let (tenant, request) = self.take(request)?;

@@ -13,7 +13,7 @@ use piperoll_proto::{raw, v1};
 use piperoll_store::{Order, Record};
 
 /// A stored event, in the bytes that its producer sent.
-pub(super) fn event_record(tenant: &Name, record: Record) -> raw::EventRecord {
+pub(crate) fn event_record(tenant: &Name, record: Record) -> raw::EventRecord {
     let envelope = &record.envelope;
     let sender = v1::Sender {
         principal: envelope.principal.clone(),

@@ -1,23 +1,29 @@
-//! Following: oldest-first pages from a position on, and again whenever something was published. Nothing is
-//! kept for a tail but its position, so one that takes nothing can be let go.
+//! Following: oldest-first pages from a position to the present, then what all tails of the filter share
+//! ([`crate::live`]). Nothing is kept for a tail but its position, so one that takes nothing can be let go.
 
 use super::{
     answers::{Answers, answers_and_end},
     query::{PAGE_EVENTS_MAX, position},
     records::{event_record, filter},
 };
-use crate::{clock, daemon::Daemon, refusal::Refusal};
+use crate::{
+    clock,
+    daemon::Daemon,
+    live::{Member, News},
+    refusal::Refusal,
+};
 use piperoll_filter::Filter;
 use piperoll_format::names::Name;
 use piperoll_proto::{
-    raw,
+    raw::{RawMessage, TailPage},
     v1::{self, tail_request::Start},
 };
 use piperoll_store::{Order, Page, Position, Query};
-use std::sync::Arc;
+use prost::Message as _;
+use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, watch},
-    time::{sleep, timeout},
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
@@ -26,6 +32,8 @@ use tonic::Status;
 const PAGE_BYTES_MAX: usize = 64 << 10;
 /// Messages that may wait for the reader.
 const ANSWERS_WAITING_MAX: usize = 1;
+/// How long a tail that does not read keeps what it shares with others.
+const SHARING_STALL_MAX: Duration = Duration::from_millis(250);
 
 struct Tail {
     daemon: Arc<Daemon>,
@@ -34,8 +42,9 @@ struct Tail {
     position: Position,
     /// Whether all that was there at the start has been sent.
     live: bool,
-    published: watch::Receiver<()>,
-    answers: mpsc::Sender<Result<raw::TailResponse, Status>>,
+    /// When the reader last heard of its position.
+    told: Option<Instant>,
+    answers: mpsc::Sender<Result<RawMessage, Status>>,
     /// One of the tails that may be connected at one time.
     _counts: OwnedSemaphorePermit,
 }
@@ -45,11 +54,9 @@ pub(super) async fn start(
     daemon: Arc<Daemon>,
     tenant: Name,
     request: v1::TailRequest,
-) -> Result<Answers<raw::TailResponse>, Refusal> {
+) -> Result<Answers<RawMessage>, Refusal> {
     let counts = daemon.tail_place()?;
     let filter = filter(&request.filter, daemon.now())?;
-    // Before the position is taken, so that nothing is published unnoticed in between.
-    let published = daemon.published.subscribe();
     let position = beginning(&daemon, &tenant, &filter, request.start).await?;
     let query = Query {
         tenant,
@@ -61,7 +68,7 @@ pub(super) async fn start(
     };
     let (answers, reader) = mpsc::channel(ANSWERS_WAITING_MAX);
     let of = Arc::clone(&daemon);
-    let tail = Tail { daemon, query, position, live: false, published, answers, _counts: counts };
+    let tail = Tail { daemon, query, position, live: false, told: None, answers, _counts: counts };
     Ok(answers_and_end(&of, ReceiverStream::new(reader), tail.run()))
 }
 
@@ -91,34 +98,44 @@ impl Tail {
     async fn run(mut self) -> Option<Status> {
         let reader = self.answers.clone();
         let stopping = self.daemon.stopping.clone();
-        let refusal = tokio::select! {
+        let ended = tokio::select! {
             () = reader.closed() => return None,
-            () = stopping.cancelled() => Refusal::stopping(),
-            refusal = self.follow() => refusal,
+            () = stopping.cancelled() => Err(Refusal::stopping()),
+            ended = self.follow() => ended,
         };
+        let refusal = ended.err()?;
         Some(self.daemon.refused(refusal.at_position(self.position.encode())))
     }
 
-    async fn follow(&mut self) -> Refusal {
-        // At once, so that a reader has a position before the first event.
-        let mut heartbeat_due = true;
+    /// Ends well only where the reader has gone.
+    async fn follow(&mut self) -> Result<(), Refusal> {
         loop {
-            self.published.mark_unchanged();
-            let page = match self.page().await {
-                Ok(page) => page,
-                Err(refusal) => return refusal,
-            };
-            let exhausted = page.exhausted;
-            let became_live = exhausted && !self.live;
-            self.live |= exhausted;
-            if !heartbeat_due && !became_live && page.records.is_empty() {
-                // Nothing of it is for this reader, who hears of the position with the next answer.
-                self.position = page.position;
-            } else if let Err(refusal) = self.send(page).await {
-                return refusal;
+            if self.slot().await?.is_none() {
+                return Ok(());
             }
-            heartbeat_due = exhausted && self.wait().await;
+            self.catch_up().await?;
+            // What is published while it catches up for the last time is in the first piece.
+            let (daemon, query) = (&self.daemon, &self.query);
+            let member = daemon.live.join(&daemon.reader, &query.tenant, &query.filter);
+            self.catch_up().await?;
+            self.share(member).await?;
         }
+    }
+
+    /// Reads for itself until nothing is left.
+    async fn catch_up(&mut self) -> Result<(), Refusal> {
+        while !self.live || self.daemon.reader.is_behind(&self.position) {
+            let page = self.page().await?;
+            let became_live = page.exhausted && !self.live;
+            self.live |= page.exhausted;
+            // At once, so that a reader has a position before the first event.
+            if page.records.is_empty() && !became_live && self.told.is_some() {
+                self.position = page.position;
+            } else {
+                self.send_page(page).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn page(&self) -> Result<Page, Refusal> {
@@ -126,40 +143,63 @@ impl Tail {
         self.daemon.read(move |reader, cancelled| reader.query(&query, cancelled)).await
     }
 
-    /// Until something is published, or (true) until it is time to tell the position again.
-    async fn wait(&mut self) -> bool {
-        let heartbeat = sleep(self.daemon.limits.tail_heartbeat.0);
-        tokio::pin!(heartbeat);
+    async fn send_page(&mut self, page: Page) -> Result<(), Refusal> {
+        let records =
+            page.records.into_iter().map(|record| event_record(&self.query.tenant, record)).collect();
+        let message = TailPage { records, position: page.position.encode(), live: self.live };
+        let Some(slot) = self.slot().await? else { return Ok(()) };
+        slot.send(Ok(RawMessage(message.encode_to_vec().into())));
+        self.position = page.position;
+        self.told = Some(Instant::now());
+        Ok(())
+    }
+
+    /// Passes on what its group finds, until it misses something or does not read.
+    async fn share(&mut self, mut member: Member) -> Result<(), Refusal> {
         loop {
-            if self.daemon.reader.is_behind(&self.position) {
-                return false;
-            }
-            tokio::select! {
-                () = &mut heartbeat => return true,
-                changed = self.published.changed() => if changed.is_err() { return true },
+            let news = tokio::select! {
+                piece = member.next() => match piece {
+                    Some(piece) => piece.news(&self.position),
+                    None => return Ok(()),
+                },
+                () = sleep_until(self.heartbeat()) => self.standing(&member),
+            };
+            match news {
+                News::Known => {}
+                News::Gap => return Ok(()),
+                News::Message(message, position) => {
+                    let slot = timeout(SHARING_STALL_MAX, self.answers.reserve()).await;
+                    let Ok(Ok(slot)) = slot else { return Ok(()) };
+                    slot.send(Ok(RawMessage(message)));
+                    self.position = position;
+                    self.told = Some(Instant::now());
+                }
             }
         }
     }
 
-    async fn send(&mut self, page: Page) -> Result<(), Refusal> {
+    fn heartbeat(&self) -> Instant {
+        self.told.unwrap_or_else(Instant::now) + self.daemon.limits.tail_heartbeat.0
+    }
+
+    /// The message that tells where the tail is.
+    fn standing(&self, member: &Member) -> News {
+        let mut position = self.position.clone();
+        if let Some(reached) = member.position() {
+            position.advance(&reached);
+        }
+        let message = TailPage { records: Vec::new(), position: position.encode(), live: self.live };
+        News::Message(message.encode_to_vec().into(), position)
+    }
+
+    /// Room for a message; `None` where the reader has gone.
+    async fn slot(&self) -> Result<Option<mpsc::Permit<'_, Result<RawMessage, Status>>>, Refusal> {
         let stall_max = self.daemon.limits.reader_stall_max;
-        let slow = || {
+        let slot = timeout(stall_max.0, self.answers.reserve()).await;
+        let slow = |_| {
             let message = format!("this tail took nothing for {stall_max}; go on from its position");
             Refusal::overload("slow_reader", message)
         };
-        let slot = timeout(stall_max.0, self.answers.reserve()).await.map_err(|_| slow())?;
-        // Fails where the reader has gone, which `run` sees too.
-        let slot = slot.map_err(|_| Refusal::stopping())?;
-        self.position = page.position;
-        slot.send(Ok(raw::TailResponse {
-            position: self.position.encode(),
-            live: self.live,
-            records: page
-                .records
-                .into_iter()
-                .map(|record| event_record(&self.query.tenant, record))
-                .collect(),
-        }));
-        Ok(())
+        Ok(slot.map_err(slow)?.ok())
     }
 }

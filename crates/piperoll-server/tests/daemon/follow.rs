@@ -69,6 +69,64 @@ async fn a_tail_goes_on_after_a_restart_of_the_daemon_and_misses_nothing() {
     running.stop().await.unwrap();
 }
 
+/// What tails of one filter share is whole for each of them, wherever it joined and however slowly it reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tails_that_join_and_leave_at_any_time_get_every_event_once_and_in_order() {
+    const EVENTS: usize = 3_000;
+    const TAILS: usize = 24;
+    let daemon = Daemon::new().await;
+    let client = daemon.client().await;
+    client.append(vec![event("alice", "", 0), event("alice", "test", 0)]).await.unwrap();
+    let mut following = Vec::new();
+    for number in 0..TAILS {
+        let (client, evens) = (daemon.client().await, number % 2 == 0);
+        following.push(tokio::spawn(async move {
+            let filter = if evens { "actor = bob AND stage = test" } else { "actor = bob" };
+            let request = TailRequest { filter: filter.to_owned(), start: None };
+            let mut tail = client.tail(request.clone()).await.unwrap();
+            tail.next().await.unwrap();
+            let (mut short, mut default) = (Vec::new(), Vec::new());
+            while short.last() != Some(&EVENTS) {
+                for record in tail.next().await.unwrap().records {
+                    let list = if record.class == "short" { &mut short } else { &mut default };
+                    list.extend(ids(&[record]));
+                }
+                // One in three leaves now and then, and joins again where it was.
+                if number % 3 == 0 && (short.len() + default.len()) % 7 == 0 {
+                    let start = Some(Start::Position(tail.position().to_owned()));
+                    tail = client.tail(TailRequest { start, ..request.clone() }).await.unwrap();
+                }
+                if number % 5 == 0 {
+                    tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+                }
+            }
+            (evens, short, default)
+        }));
+    }
+    while client.status().await.unwrap().tails < TAILS as u64 {
+        tokio::task::yield_now().await;
+    }
+    for id in 1..=EVENTS {
+        let actor = if id % 4 == 0 { "alice" } else { "bob" };
+        let (one, two) = (event(actor, "", id), event("bob", "test", id));
+        client.append(vec![one, two]).await.unwrap();
+    }
+    for tail in following {
+        let (evens, short, default) = tail.await.unwrap();
+        let begin = *short.first().unwrap();
+        assert!(short.iter().copied().eq(begin..=EVENTS), "{short:?}");
+        if evens {
+            assert!(default.is_empty(), "{default:?}");
+            continue;
+        }
+        let Some(&first) = default.first() else { continue };
+        let expected = (first..=*default.last().unwrap()).filter(|id| id % 4 != 0);
+        assert!(default.iter().copied().eq(expected), "{default:?}");
+        assert!(*default.last().unwrap() >= EVENTS - 1, "{default:?}");
+    }
+    daemon.running.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn tails_have_a_limit_and_a_slow_one_is_ended_with_its_position() {
     let daemon = Daemon::with(|config| {

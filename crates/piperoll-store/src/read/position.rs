@@ -139,6 +139,30 @@ impl Position {
         Ok(Self { asked: Asked { order, tenant, filter }, bounds })
     }
 
+    /// Whether everything that comes before `other` comes before this one too. Both are oldest first.
+    pub fn reaches(&self, other: &Self) -> bool {
+        other.bounds.iter().all(|(class, &bound)| self.bound(class) >= bound)
+    }
+
+    /// Whether an event comes before it, which is oldest first.
+    pub fn is_past(&self, class: &Name, sequence: Sequence) -> bool {
+        sequence < self.bound(class)
+    }
+
+    /// Goes on to `other` in the logs in which that is further. Both are oldest first, and of one question.
+    pub fn advance(&mut self, other: &Self) {
+        debug_assert_eq!(self.asked, other.asked, "positions of two questions");
+        for (class, &bound) in &other.bounds {
+            let own = self.bounds.entry(class.clone()).or_default();
+            *own = bound.max(*own);
+        }
+    }
+
+    /// Where a log without a bound begins.
+    fn bound(&self, class: &Name) -> Sequence {
+        self.bounds.get(class).copied().unwrap_or_default()
+    }
+
     /// Checks that it ended an answer to this very question.
     pub(crate) fn fits(&self, asked: &Asked) -> Result<(), PositionError> {
         let what = if self.asked.tenant != asked.tenant {

@@ -2,8 +2,9 @@
 
 use super::world::{FIRST_LOG, HOUR, SECOND, START, World, name, request, small_options};
 use crate::sim::{CallKind, Effect, Fault};
-use crate::{AppendError, Classes, Options};
+use crate::{AppendError, Batch, Classes, Options};
 use rustix::io::Errno;
+use std::sync::Arc;
 
 fn each(classes: &[&str], of_event: &[u16]) -> Classes {
     Classes::Each { classes: classes.iter().map(|class| name(class)).collect(), of_event: of_event.to_vec() }
@@ -44,6 +45,27 @@ fn messages_of_one_producer_that_wait_together_become_one_frame() {
     // The shorter message of the other producer is due first.
     assert_eq!(firsts, (0..9).map(|place| 1 + 2 * place).collect::<Vec<u64>>());
     assert_eq!(world.actors("a").len(), 19);
+}
+
+/// A frame of requests without a number is one message, and each request still gets the range of its own events.
+#[test]
+fn what_one_connection_sent_without_a_producer_becomes_one_frame() {
+    let world = World::new();
+    let batch = |actors: &[&str]| World::batch(request(actors, 0, 0), Classes::One(name("a")));
+    let first = batch(&["p", "q"]);
+    let same = |actors: &[&str]| Batch { sender: Arc::clone(&first.sender), ..batch(actors) };
+    let batches = [same(&["p", "q"]), batch(&["other"]), same(&["r"]), same(&["s", "t"])];
+    let outcomes = batches.map(|batch| world.submit_batch(batch));
+    world.keeper().commit_all();
+    assert_eq!(world.keeper().counts().frames, 2);
+    let ranges = outcomes.map(|outcome| outcome.lock().unwrap().pop().unwrap().unwrap().ranges.remove(0));
+    let lengths = ranges.each_ref().map(|range| range.end.0 - range.first.0);
+    assert_eq!(lengths, [2, 1, 1, 2]);
+    let actors = world.actors("a");
+    for (range, expected) in ranges.iter().zip([&["p", "q"][..], &["other"], &["r"], &["s", "t"]]) {
+        let own = (0..).zip(&actors).filter(|(at, _)| (range.first.0..range.end.0).contains(at));
+        assert!(own.map(|(_, actor)| actor.as_str()).eq(expected.iter().copied()), "{actors:?}");
+    }
 }
 
 #[test]

@@ -162,10 +162,14 @@ impl World {
 
     /// Submits without committing; the outcome comes into the answer.
     pub(super) fn submit(&self, request: CheckedBatch, classes: Classes) -> Arc<Mutex<Vec<Outcome>>> {
+        self.submit_batch(Self::batch(request, classes))
+    }
+
+    pub(super) fn submit_batch(&self, batch: Batch) -> Arc<Mutex<Vec<Outcome>>> {
         let outcomes = Arc::new(Mutex::new(Vec::new()));
         let into = Arc::clone(&outcomes);
         let done = Box::new(move |outcome| into.lock().unwrap().push(outcome));
-        self.engine().appender.submit(Self::batch(request, classes), done);
+        self.engine().appender.submit(batch, done);
         outcomes
     }
 

@@ -8,12 +8,13 @@ use std::collections::HashMap;
 use std::io::IoSlice;
 use std::ops::Range;
 
-/// Longest payload of a frame of several messages: a read of one event checks the whole frame.
+/// Longest payload of a frame of several parts: a read of one event checks the whole frame.
 const MERGED_BYTES_MAX: u64 = 128 * 1024;
 /// Runs of the client's bytes shorter than this are copied: a part of a vectored write costs more.
 const COPY_BYTES_MAX: usize = 4 * 1024;
 
-/// Parts that become one frame: one part, or consecutive messages of one producer.
+/// Parts that become one frame: one part, consecutive messages of one producer, or what one sender sent without a
+/// producer, which has no borders that anybody could ask for.
 pub(crate) struct PlannedFrame {
     pub(crate) parts: Vec<Part>,
     payload_bytes: u64,
@@ -24,6 +25,7 @@ impl PlannedFrame {
         let Some(last) = self.parts.last() else { return false };
         let follows = match (last.producer, part.producer) {
             (Some(a), Some(b)) => a.id == b.id && a.sequence.checked_add(1) == Some(b.sequence),
+            (None, None) => true,
             _ => false,
         };
         let bytes = self.payload_bytes.saturating_add(part.payload_bytes.into());
@@ -35,24 +37,32 @@ impl PlannedFrame {
     }
 }
 
-/// Sorts parts into frames. Frames stand in the order of their first parts, so that each producer's messages
-/// keep their order; among those who wait together there is no other.
+/// Sorts parts into frames. Frames stand in the order of their first parts, so that what each sender sent keeps its
+/// order; among those who wait together there is no other.
 pub(crate) fn plan_frames(parts: Vec<Part>) -> Vec<PlannedFrame> {
     let mut frames: Vec<PlannedFrame> = Vec::new();
     let mut newest: HashMap<u64, usize> = HashMap::new();
     for part in parts {
-        let id = part.producer.map(|key| key.id);
-        let frame = id.and_then(|id| newest.get(&id)).and_then(|&frame| frames.get_mut(frame));
+        let sender = part.sender();
+        let frame = newest.get(&sender).and_then(|&frame| frames.get_mut(frame));
         if let Some(frame) = frame.filter(|frame| frame.takes(&part)) {
             frame.payload_bytes = frame.payload_bytes.saturating_add(part.payload_bytes.into());
             frame.parts.push(part);
             continue;
         }
-        newest.extend(id.map(|id| (id, frames.len())));
+        newest.insert(sender, frames.len());
         let payload_bytes = part.payload_bytes.into();
         frames.push(PlannedFrame { parts: vec![part], payload_bytes });
     }
     frames
+}
+
+/// Two messages as one; together they are shorter than [`MERGED_BYTES_MAX`].
+fn joined(one: MessageSpan, two: MessageSpan) -> MessageSpan {
+    MessageSpan {
+        events: one.events.saturating_add(two.events),
+        payload_bytes: one.payload_bytes.saturating_add(two.payload_bytes),
+    }
 }
 
 /// Where a group goes in its segment.
@@ -98,8 +108,14 @@ impl GroupBytes {
         salt: &FrameSalt,
     ) -> Result<(), FrameEncodeError> {
         let Some(head) = frame.parts.first() else { return Ok(()) };
-        let span = |part: &Part| MessageSpan { events: part.events, payload_bytes: part.payload_bytes };
-        let messages: Vec<MessageSpan> = frame.parts.iter().map(span).collect();
+        let spans = frame
+            .parts
+            .iter()
+            .map(|part| MessageSpan { events: part.events, payload_bytes: part.payload_bytes });
+        let messages: Vec<MessageSpan> = match head.producer {
+            Some(_) => spans.collect(),
+            None => spans.reduce(joined).into_iter().collect(),
+        };
         let pieces = || frame.parts.iter().flat_map(|part| &part.pieces);
         let payload: Vec<&[u8]> = pieces().map(AsRef::as_ref).collect();
         let parts = FrameParts {

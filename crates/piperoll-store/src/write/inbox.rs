@@ -8,7 +8,6 @@ use crate::write::part::{Finish, Part};
 use parking_lot::{Condvar, Mutex};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// A sender with more than this share of a queue, an eighth, leaves as much of it free for others.
@@ -55,15 +54,9 @@ struct Waiting {
     closed: bool,
 }
 
-/// Whose part it is: a producer's, whose numbers may come by several connections, or else a connection's. Two that
-/// are taken for one share a turn, nothing else.
-fn sender(part: &Part) -> u64 {
-    part.producer.map_or_else(|| Arc::as_ptr(&part.principal).addr() as u64, |producer| producer.id)
-}
-
 impl Waiting {
     fn put(&mut self, part: Part) {
-        let (sender, number) = (sender(&part), self.number);
+        let (sender, number) = (part.sender(), self.number);
         self.number = number.wrapping_add(1);
         let lane = self.lanes.entry(sender).or_insert_with(|| self.spare.pop().unwrap_or_default());
         if lane.parts.is_empty() {
@@ -134,7 +127,7 @@ impl Inbox {
     pub(crate) fn reserve(&self, part: &Part, bytes_max: u64) -> Result<(), u64> {
         let mut waiting = self.waiting.lock();
         let share = bytes_max / SHARE_OF_QUEUE;
-        let own = waiting.lanes.get(&sender(part)).map_or(0, |lane| lane.bytes).saturating_add(part.bound());
+        let own = waiting.lanes.get(&part.sender()).map_or(0, |lane| lane.bytes).saturating_add(part.bound());
         let max = if own > share { bytes_max.saturating_sub(share) } else { bytes_max };
         let after = waiting.bytes.saturating_add(part.bound());
         if after > max && waiting.bytes > 0 {
@@ -227,6 +220,7 @@ mod tests {
     use bytes::Bytes;
     use piperoll_format::frame::ProducerKey;
     use std::iter;
+    use std::sync::Arc;
 
     const ENOUGH: Room = Room { bytes: u64::MAX, events: u64::MAX };
     const GIANT: u32 = 8 << 20;

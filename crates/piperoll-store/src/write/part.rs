@@ -90,6 +90,12 @@ impl Part {
         FRAME_HEADER_BYTES + 16 + rest
     }
 
+    /// Whose it is: a producer's, whose numbers may come by several connections, or else a connection's. Two that are
+    /// taken for one share a turn, nothing else.
+    pub(crate) fn sender(&self) -> u64 {
+        self.producer.map_or_else(|| Arc::as_ptr(&self.principal).addr() as u64, |producer| producer.id)
+    }
+
     /// True for a part of a split, which never shares a frame.
     pub(crate) fn is_split(&self) -> bool {
         !self.positions.is_empty()

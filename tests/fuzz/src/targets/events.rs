@@ -87,7 +87,7 @@ fn terms(event: &Event) -> BTreeSet<String> {
     for (field, text) in texts {
         assert_ne!(field.indexed(), Indexed::No, "{field:?}");
         if let Some(text) = text {
-            put(Term::Text(field, text));
+            put(Term::Text(field, text.as_bytes()));
         }
     }
     let numbers = [
@@ -101,13 +101,18 @@ fn terms(event: &Event) -> BTreeSet<String> {
             put(Term::Number(field, number.cast_unsigned()));
         }
     }
-    event.runner_labels.iter().for_each(|label| put(Term::Text(Field::RunnerLabels, label)));
-    event.links.iter().filter_map(|link| link.id.as_deref()).for_each(|id| put(Term::Text(Field::Links, id)));
-    event.attributes.iter().for_each(|(key, value)| put(Term::Attribute(key, value)));
+    event.runner_labels.iter().for_each(|label| put(Term::Text(Field::RunnerLabels, label.as_bytes())));
+    event
+        .links
+        .iter()
+        .filter_map(|link| link.id.as_deref())
+        .for_each(|id| put(Term::Text(Field::Links, id.as_bytes())));
+    event.attributes.iter().for_each(|(key, value)| put(Term::Attribute(key.as_bytes(), value.as_bytes())));
     let artifacts = event.artifacts.iter().flat_map(|artifact| &artifact.digests);
-    artifacts.for_each(|(name, hex)| put(Term::Digest(Field::Artifacts, name, hex)));
+    artifacts.for_each(|(name, hex)| put(Term::Digest(Field::Artifacts, name.as_bytes(), hex.as_bytes())));
     let attestations = event.attestations.iter().flat_map(|attestation| &attestation.digests);
-    attestations.for_each(|(name, hex)| put(Term::Digest(Field::Attestations, name, hex)));
+    attestations
+        .for_each(|(name, hex)| put(Term::Digest(Field::Attestations, name.as_bytes(), hex.as_bytes())));
     for (field, bytes) in [(Field::TraceId, &event.trace_id), (Field::SpanId, &event.span_id)] {
         if let Some(bytes) = bytes {
             put(Term::Bytes(field, bytes));

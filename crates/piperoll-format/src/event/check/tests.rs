@@ -240,17 +240,17 @@ fn terms_are_every_indexed_value_in_the_order_of_the_bytes() {
     assert_eq!(
         terms,
         [
-            Term::Text(Field::Actor, "alice"),
-            Term::Text(Field::Action, "deploy.approved"),
+            Term::Text(Field::Actor, b"alice"),
+            Term::Text(Field::Action, b"deploy.approved"),
             Term::Time(UnixNanos(1_000_000_000)),
             Term::Number(Field::Outcome, 0),
-            Term::Digest(Field::Artifacts, "sha256", "ab"),
-            Term::Attribute("", "v"),
+            Term::Digest(Field::Artifacts, b"sha256", b"ab"),
+            Term::Attribute(b"", b"v"),
             Term::Number(Field::RunAttempt, 2),
-            Term::Text(Field::RunnerLabels, "linux"),
-            Term::Digest(Field::Attestations, "sha256", "ab"),
+            Term::Text(Field::RunnerLabels, b"linux"),
+            Term::Digest(Field::Attestations, b"sha256", b"ab"),
             Term::Bytes(Field::TraceId, b"\xff"),
-            Term::Text(Field::Links, "i"),
+            Term::Text(Field::Links, b"i"),
         ]
     );
 }

@@ -67,7 +67,7 @@ impl<'e> Known<'e> {
             Test::AtLeast(value) => self.raise(value, true),
             Test::Less(value) => self.lower(value, false),
             Test::AtMost(value) => self.lower(value, true),
-            Test::NoneOf(_) | Test::Prefix(_) | Test::Present => {}
+            Test::NoneOf(_) | Test::Prefix(_) | Test::Contains(_) | Test::Present => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{ParseError, shown},
+    needle::Needle,
     parser,
     subject::Subject,
     value::Value,
@@ -57,6 +58,8 @@ pub enum Test {
     AtLeast(Value),
     /// `= text*`: text that begins so; never empty.
     Prefix(String),
+    /// `~ text`: text that has it somewhere; never empty.
+    Contains(Needle),
     /// `:*`: there, even if empty.
     Present,
 }
@@ -161,6 +164,38 @@ impl Filter {
         parser::test(&subject, operator, value, now)
             .map(|test| Self(Expression::Compare(Comparison { subject, test })))
             .map_err(|wrong| ParseError::new(value, 0, shown(value), wrong))
+    }
+
+    /// Events of which the subject is one of the values, as a flag that is given once for each of them asks:
+    /// values as in [`Filter::equals`], but a star at the end of one asks for all that begin so. Without a
+    /// value it is every event.
+    pub fn any_of(subject: &Subject, values: &[String], now: UnixNanos) -> Result<Self, ParseError> {
+        let mut whole = Vec::new();
+        let mut tests = Vec::new();
+        for text in values {
+            let test = match text.strip_suffix('*') {
+                Some(begin) => parser::prefix_test(subject, begin),
+                None => parser::test(subject, Operator::Equal, text, now),
+            };
+            match test.map_err(|wrong| ParseError::new(text, 0, shown(text), wrong))? {
+                Test::OneOf(values) => whole.extend(values),
+                test => tests.push(test),
+            }
+        }
+        if !whole.is_empty() {
+            tests.push(Test::one_of(whole));
+        }
+        let compare = |test| Expression::Compare(Comparison { subject: subject.clone(), test });
+        let any = tests.into_iter().map(compare).reduce(|one, other| Expression::or([one, other]));
+        Ok(Self(any.unwrap_or(Expression::All)))
+    }
+
+    /// Events of which the subject has this text somewhere in it. Fails where the text is empty or the
+    /// subject is no text.
+    pub fn contains(subject: Subject, text: &str) -> Result<Self, ParseError> {
+        parser::substring_test(&subject, text)
+            .map(|test| Self(Expression::Compare(Comparison { subject, test })))
+            .map_err(|wrong| ParseError::new(text, 0, shown(text), wrong))
     }
 
     /// Events that match both. No check for contradictions: only [`crate::parse`] makes it.

@@ -22,6 +22,21 @@ impl Keyword {
     }
 }
 
+/// Operators of other languages, and what to write instead.
+const MISTAKEN: &[(&str, &str)] = &[
+    ("==", "write one ="),
+    ("=~", "write ~ and a text, which is no pattern"),
+    ("!~", "write NOT FIELD ~ and a text"),
+    ("<>", "write !="),
+    ("=<", "write <="),
+    ("=>", "write >="),
+    ("contains", "write ~ and a text"),
+    ("is", "write FIELD:* where it is there, NOT FIELD:* where it is not"),
+    ("like", "write ~ and a text, or = and a beginning with `*`"),
+    ("matches", "write ~ and a text, which is no pattern"),
+    ("startswith", "write = and a beginning with `*`"),
+];
+
 /// A value as written.
 #[derive(Debug)]
 pub(crate) struct Word {
@@ -83,6 +98,18 @@ impl<'t> Lexer<'t> {
             *self = ahead;
         }
         there
+    }
+
+    /// What to write instead, where an operator of another language is next.
+    pub(crate) fn mistaken_operator(mut self, subject: &Subject) -> Option<String> {
+        self.place();
+        let rest = self.rest();
+        let word = self.take(ends_name);
+        let (_, meant) = MISTAKEN.iter().find(|(other, _)| match word {
+            "" => rest.starts_with(other),
+            word => word.eq_ignore_ascii_case(other),
+        })?;
+        Some(meant.replace("FIELD", &subject.to_string()))
     }
 
     /// Takes the name of a subject.

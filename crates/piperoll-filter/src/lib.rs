@@ -8,14 +8,17 @@ mod error;
 mod expression;
 mod lexer;
 mod matching;
+mod needle;
 mod parser;
 mod print;
 mod subject;
 mod value;
+mod zoned;
 
 pub use error::ParseError;
 pub use expression::{Comparison, Expression, Filter, Operator, Test};
 pub use matching::RecordFacts;
+pub use needle::Needle;
 pub use parser::parse;
 pub use subject::Subject;
 pub use value::Value;
@@ -26,6 +29,10 @@ pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 pub const DEPTH_MAX: usize = 64;
 /// Most values in a filter, a presence counting as one.
 pub const VALUES_MAX: usize = 4_096;
+/// Most beginnings and substrings in a filter: each may have to look at every term of a field, or at the text
+/// of every event.
+pub const PATTERNS_MAX: usize = 256;
+const _: () = assert!(PATTERNS_MAX <= VALUES_MAX);
 
 #[cfg(test)]
 mod tests;

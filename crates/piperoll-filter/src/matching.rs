@@ -118,6 +118,7 @@ impl Seen<'_> {
             Test::More(value) => self.order(value) == Some(Ordering::Greater),
             Test::AtLeast(value) => self.order(value).is_some_and(Ordering::is_ge),
             Test::Prefix(begin) => matches!(self, Self::Text(text) if text.starts_with(begin.as_str())),
+            Test::Contains(needle) => matches!(self, Self::Text(text) if needle.is_in(text.as_bytes())),
         }
     }
 

@@ -1,11 +1,12 @@
 //! Reads a filter: OR of ANDs of NOTs of comparisons, by descent that is bounded in depth.
 
 use crate::{
-    DEPTH_MAX, TEXT_BYTES_MAX, VALUES_MAX,
+    DEPTH_MAX, PATTERNS_MAX, TEXT_BYTES_MAX, VALUES_MAX,
     contradiction::Conjunction,
     error::{ParseError, Wrong, shown},
     expression::{Comparison, Expression, Filter, Operator, Test},
     lexer::{Keyword, Lexer, Word},
+    needle::Needle,
     subject::Subject,
     value::{self, Value},
 };
@@ -22,7 +23,7 @@ pub fn parse(text: &str, now: UnixNanos) -> Result<Filter, ParseError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(length(text.len(), "one"));
     }
-    let mut parser = Parser { lexer: Lexer::new(text), now, values: 0, depth: 0 };
+    let mut parser = Parser { lexer: Lexer::new(text), now, values: 0, patterns: 0, depth: 0 };
     if parser.lexer.peek().is_none() {
         return Ok(Filter::all());
     }
@@ -76,7 +77,8 @@ fn ordered(subject: &Subject) -> Result<(), Wrong> {
     if matches!(subject.kind(), Kind::Time | Kind::Number) {
         return Ok(());
     }
-    let wrong = Wrong::expected(format!("one of = != IN :*, for {subject} has no order"));
+    let others = if is_text(subject) { "= != ~ IN :*" } else { "= != IN :*" };
+    let wrong = Wrong::expected(format!("one of {others}, for {subject} has no order"));
     Err(wrong.hint("only time, received, run_attempt, source_epoch and source_sequence have one"))
 }
 
@@ -91,14 +93,40 @@ fn no_day(subject: &Subject, text: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Fails where the subject's values have no beginnings to look for.
-fn has_prefixes(subject: &Subject) -> Result<(), Wrong> {
-    if matches!(subject.kind(), Kind::Text | Kind::Texts | Kind::Links)
+/// Whether the subject's values are texts, which have beginnings and parts to look for.
+fn is_text(subject: &Subject) -> bool {
+    matches!(subject.kind(), Kind::Text | Kind::Texts | Kind::Links)
         || matches!(subject, Subject::Attribute(_))
-    {
+}
+
+/// The test for `begin*`; a star alone is presence.
+pub(crate) fn prefix_test(subject: &Subject, begin: &str) -> Result<Test, Wrong> {
+    comparable(subject)?;
+    match begin {
+        "" => Ok(Test::Present),
+        _ if is_text(subject) => Ok(Test::Prefix(begin.to_owned())),
+        _ => Err(Wrong::expected(format!("a whole value, for {subject} is no text"))),
+    }
+}
+
+/// The test for `~ text`.
+pub(crate) fn substring_test(subject: &Subject, text: &str) -> Result<Test, Wrong> {
+    searchable(subject)?;
+    if text.is_empty() {
+        let wrong = Wrong::expected("some text to search for");
+        return Err(wrong.hint(format!("write {subject}:* for every event that has one")));
+    }
+    Ok(Test::Contains(Needle::new(text.to_owned())))
+}
+
+/// Fails where the subject's values have no parts to look for.
+fn searchable(subject: &Subject) -> Result<(), Wrong> {
+    comparable(subject)?;
+    if is_text(subject) {
         return Ok(());
     }
-    Err(Wrong::expected(format!("a whole value, for {subject} is no text")))
+    let wrong = Wrong::expected(format!("another test than ~, for {subject} is no text"));
+    Err(wrong.hint("write = for a whole value"))
 }
 
 struct Parser<'t> {
@@ -106,6 +134,8 @@ struct Parser<'t> {
     now: UnixNanos,
     /// Values and presences so far.
     values: usize,
+    /// Beginnings and substrings so far.
+    patterns: usize,
     /// Brackets and NOTs that are open.
     depth: usize,
 }
@@ -183,6 +213,13 @@ impl Parser<'_> {
             comparable(&subject).map_err(refuse)?;
             return self.values(&subject, negated);
         }
+        if let Some(hint) = before.mistaken_operator(&subject) {
+            return Err(refuse(no_operator().hint(hint)));
+        }
+        if !negated && self.lexer.eat("~") {
+            searchable(&subject).map_err(refuse)?;
+            return self.substring(subject);
+        }
         let Some(operator) = self.operator().filter(|_| !negated) else {
             return Err(refuse(no_operator()));
         };
@@ -191,8 +228,7 @@ impl Parser<'_> {
         if !equality {
             ordered(&subject).map_err(refuse)?;
         }
-        let word = self.lexer.value(value::example(&subject))?;
-        self.count(word.at)?;
+        let word = self.word(&subject)?;
         let test = match (word.star, operator) {
             (true, Operator::Equal) => self.prefix(&subject, &word)?,
             (true, _) => return Err(self.star_misplaced(&word)),
@@ -207,10 +243,33 @@ impl Parser<'_> {
         let at = self.lexer.place();
         if !self.lexer.eat("*") {
             let wrong = Wrong::expected("`*`, as in actor:*, which asks whether the field is there");
-            return Err(self.lexer.error(wrong.hint("write = to compare")));
+            let hint =
+                if is_text(&subject) { "write = to compare, ~ to search" } else { "write = to compare" };
+            return Err(self.lexer.error(wrong.hint(hint)));
         }
         self.count(at)?;
         Ok(Expression::Compare(Comparison { subject, test: Test::Present }))
+    }
+
+    /// What follows `~`.
+    fn substring(&mut self, subject: Subject) -> Result<Expression, ParseError> {
+        let word = self.word(&subject)?;
+        if word.star {
+            let wrong = Wrong::expected("text without `*`, for ~ finds it anywhere");
+            let found = shown(&format!("{}*", word.text));
+            return Err(self.lexer.error_at(word.at, found, wrong.hint("write = for a beginning")));
+        }
+        self.count_pattern(word.at)?;
+        let test = substring_test(&subject, &word.text)
+            .map_err(|wrong| self.lexer.error_at(word.at, shown(&word.text), wrong))?;
+        Ok(Expression::Compare(Comparison { subject, test }))
+    }
+
+    /// Takes a value and counts it.
+    fn word(&mut self, subject: &Subject) -> Result<Word, ParseError> {
+        let word = self.lexer.value(value::example(subject))?;
+        self.count(word.at)?;
+        Ok(word)
     }
 
     fn operator(&mut self) -> Option<Operator> {
@@ -234,8 +293,7 @@ impl Parser<'_> {
         let mut whole = Vec::new();
         let mut tests = Vec::new();
         loop {
-            let word = self.lexer.value(value::example(subject))?;
-            self.count(word.at)?;
+            let word = self.word(subject)?;
             match word.star {
                 true if negated => return Err(self.star_misplaced(&word)),
                 true => tests.push(self.prefix(subject, &word)?),
@@ -264,13 +322,10 @@ impl Parser<'_> {
     }
 
     /// The test for `text*`; a star alone is presence.
-    fn prefix(&self, subject: &Subject, word: &Word) -> Result<Test, ParseError> {
-        if word.text.is_empty() {
-            return Ok(Test::Present);
-        }
-        let refused = |wrong| self.lexer.error_at(word.at, shown(&format!("{}*", word.text)), wrong);
-        has_prefixes(subject).map_err(refused)?;
-        Ok(Test::Prefix(word.text.clone()))
+    fn prefix(&mut self, subject: &Subject, word: &Word) -> Result<Test, ParseError> {
+        self.count_pattern(word.at)?;
+        prefix_test(subject, &word.text)
+            .map_err(|wrong| self.lexer.error_at(word.at, shown(&format!("{}*", word.text)), wrong))
     }
 
     fn star_misplaced(&self, word: &Word) -> ParseError {
@@ -287,6 +342,17 @@ impl Parser<'_> {
         self.values += 1;
         if self.values > VALUES_MAX {
             let wrong = Wrong::expected(format!("at most {VALUES_MAX} values in a filter"));
+            return Err(self.lexer.error_at(at, "one more".to_owned(), wrong));
+        }
+        Ok(())
+    }
+
+    /// Counts one beginning or substring more.
+    fn count_pattern(&mut self, at: usize) -> Result<(), ParseError> {
+        self.patterns += 1;
+        if self.patterns > PATTERNS_MAX {
+            let wrong =
+                Wrong::expected(format!("at most {PATTERNS_MAX} beginnings and substrings in a filter"));
             return Err(self.lexer.error_at(at, "one more".to_owned(), wrong));
         }
         Ok(())
@@ -312,5 +378,5 @@ impl Parser<'_> {
 }
 
 fn no_operator() -> Wrong {
-    Wrong::expected("one of = != < <= > >= IN, NOT IN or :*")
+    Wrong::expected("one of = != < <= > >= ~ IN, NOT IN or :*")
 }

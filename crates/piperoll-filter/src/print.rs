@@ -101,6 +101,10 @@ impl Display for Comparison {
                 word(text, Place::Value, f)?;
                 return f.write_char('*');
             }
+            Test::Contains(needle) => {
+                f.write_str(" ~ ")?;
+                return word(needle.as_str(), Place::Value, f);
+            }
             Test::Present => return f.write_str(":*"),
             Test::Less(value) => (" < ", value),
             Test::AtMost(value) => (" <= ", value),

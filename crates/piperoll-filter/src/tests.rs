@@ -3,7 +3,9 @@
 mod events;
 mod properties;
 
-use crate::{DEPTH_MAX, Expression, Filter, Operator, Subject, TEXT_BYTES_MAX, VALUES_MAX, parse};
+use crate::{
+    DEPTH_MAX, Expression, Filter, Operator, PATTERNS_MAX, Subject, TEXT_BYTES_MAX, VALUES_MAX, parse,
+};
 use piperoll_format::units::UnixNanos;
 
 /// 2026-11-23T12:00:00Z.
@@ -114,13 +116,84 @@ fn stars_ask_for_beginnings_and_presence() {
     );
     refused(
         "actor:alice",
-        "column 7: expected `*`, as in actor:*, which asks whether the field is there, found `alice`; write = to compare",
+        "column 7: expected `*`, as in actor:*, which asks whether the field is there, found `alice`; write = to compare, ~ to search",
+    );
+    refused(
+        "outcome:success",
+        "column 9: expected `*`, as in actor:*, which asks whether the field is there, found `success`; write = to compare",
     );
     refused("outcome = succ*", "column 11: expected a whole value, for outcome is no text, found `succ*`");
     refused(
         "artifact = sha256:ab*",
         "column 12: expected a whole value, for artifacts is no text, found `sha256:ab*`",
     );
+}
+
+#[test]
+fn tildes_ask_for_parts_of_texts() {
+    prints(r#"reason ~ "two words""#, r#"reason ~ "two words""#);
+    prints("reason~timeout", "reason ~ timeout");
+    prints("reason ~ 'a*b'", r#"reason ~ "a*b""#);
+    prints("attr.region ~ eu", "attr.region ~ eu");
+    prints(r#"attr."any key" ~ "~""#, r#"attr."any key" ~ "~""#);
+    prints(
+        "NOT actor ~ bot AND label ~ x64 AND link ~ 7",
+        "NOT actor ~ bot AND runner_labels ~ x64 AND links ~ 7",
+    );
+    prints("actor = ~a", r#"actor = "~a""#);
+    refused(
+        r#"reason ~ """#,
+        "column 10: expected some text to search for, found ``; write reason:* for every event that has one",
+    );
+    refused(
+        "reason ~ tim*",
+        "column 10: expected text without `*`, for ~ finds it anywhere, found `tim*`; write = for a beginning",
+    );
+    refused(
+        "outcome ~ fail",
+        "column 9: expected another test than ~, for outcome is no text, found `~`; write = for a whole value",
+    );
+    refused(
+        "attributes ~ eu",
+        "column 12: expected `:*`, for attributes are compared one by one, found `~`; write attr.KEY for the attribute KEY",
+    );
+    refused("reason ~ (a)", r#"column 10: expected a value, such as alice or "two words", found `(`"#);
+    refused("reason NOT ~ a", "column 8: expected one of = != < <= > >= ~ IN, NOT IN or :*, found `NOT`");
+}
+
+#[test]
+fn times_may_name_their_zone() {
+    prints("time >= 2026-11-23T09:00[Europe/Paris]", "time >= 2026-11-23T08:00:00Z");
+    prints("time >= 2026-07-23T09:00:00.5[europe/paris]", "time >= 2026-07-23T07:00:00.5Z");
+    prints("time >= 2026-11-23T09:00+01:00[Europe/Paris]", "time >= 2026-11-23T08:00:00Z");
+    prints(r#"time >= "2026-11-23 09:00[America/New_York]""#, "time >= 2026-11-23T14:00:00Z");
+    prints("time >= 2026-11-23[Asia/Kolkata]", "time >= 2026-11-22T18:30:00Z");
+    // Clocks jumped from 24:00 to 01:00: the day begins at one.
+    prints("time >= 2024-04-26[Africa/Cairo]", "time >= 2024-04-25T22:00:00Z");
+    prints("time >= 2026-10-25T02:30+01:00[Europe/Paris]", "time >= 2026-10-25T01:30:00Z");
+    let once = "column 9: expected a time that the clocks of `Europe/Paris` show once";
+    let how = "they are set forward or back then: write the offset, such as +01:00, and no zone";
+    for twice_or_never in ["2026-10-25T02:30", "2026-03-29T02:30"] {
+        let text = format!("{twice_or_never}[Europe/Paris]");
+        refused(&format!("time >= {text}"), &format!("{once}, found `{text}`; {how}"));
+    }
+    refused(
+        "time >= 2026-11-23T09:00+05:00[Europe/Paris]",
+        "column 9: expected the offset that `Europe/Paris` has at that time, found `2026-11-23T09:00+05:00[Europe/Paris]`; leave the offset or the zone out",
+    );
+    refused(
+        "time >= 2026-11-23T09:00[Europe/Pariss]",
+        "column 9: expected a time zone of the IANA database, such as [Europe/Paris], found `2026-11-23T09:00[Europe/Pariss]`; did you mean Europe/Paris?",
+    );
+    refused(
+        "time = 2026-11-23[Europe/Paris]",
+        "column 8: expected one instant, such as 2026-11-23T08:00:00Z, found `2026-11-23[Europe/Paris]`; for that day write time >= 2026-11-23[Europe/Paris] AND time < the next day",
+    );
+    for no_time in
+        ["2026-11-23T09:00[Europe/Paris", "x[Europe/Paris]", "[Europe/Paris]", "2026-11-23T09:00[]"]
+    {
+        assert!(parse(&format!("time >= {no_time}"), NOW).is_err(), "{no_time}");
+    }
 }
 
 #[test]
@@ -134,7 +207,7 @@ fn times_are_absolute_relative_or_days() {
     prints(r#"time >= "2026-11-23 13:00:00+01:00""#, "time >= 2026-11-23T12:00:00Z");
     refused(
         "time >= 2026-11-23T13:00:00",
-        "column 9: expected a time: -24h, now, 2026-11-23 or 2026-11-23T08:00:00Z, found `2026-11-23T13:00:00`; add the zone: Z or +01:00",
+        "column 9: expected a time: -24h, now, 2026-11-23 or 2026-11-23T08:00:00Z, found `2026-11-23T13:00:00`; add the zone: 2026-11-23T13:00:00Z, 2026-11-23T13:00:00+01:00 or 2026-11-23T13:00:00[Europe/Paris]",
     );
     refused(
         "time >= 24h",
@@ -174,6 +247,16 @@ fn values_are_of_the_fields_kind() {
         "outcome = sucess",
         "column 11: expected one of unspecified, success, failure, error, timeout, cancelled, skipped, denied, found `sucess`; did you mean success?",
     );
+    for (text, meant) in [
+        ("outcome = Refused", "denied"),
+        ("outcome = canceled", "cancelled"),
+        ("actor_type = user", "human"),
+        ("actor_type = agnet", "agent"),
+        ("auth_method = pat", "personal_token"),
+    ] {
+        let hint = parse(text, NOW).expect_err(text).hint;
+        assert_eq!(hint.as_deref(), Some(format!("did you mean {meant}?").as_str()), "{text}");
+    }
     refused(
         "outcome = 2147483648",
         "column 11: expected one of unspecified, success, failure, error, timeout, cancelled, skipped, denied, found `2147483648`",
@@ -186,7 +269,7 @@ fn values_are_of_the_fields_kind() {
     );
     refused(
         "actor < b",
-        "column 7: expected one of = != IN :*, for actor has no order, found `<`; only time, received, run_attempt, source_epoch and source_sequence have one",
+        "column 7: expected one of = != ~ IN :*, for actor has no order, found `<`; only time, received, run_attempt, source_epoch and source_sequence have one",
     );
     refused(
         "attributes = b",
@@ -222,11 +305,21 @@ fn errors_point_and_suggest() {
     );
     refused("xyzzy = a", "column 1: expected the name of a field, found `xyzzy`");
     refused("-actor = a", "column 1: expected the name of a field, found `-actor`; write NOT to negate");
-    refused("actor", "column 6: expected one of = != < <= > >= IN, NOT IN or :*, found the end");
-    refused("reason ~ x", "column 8: expected one of = != < <= > >= IN, NOT IN or :*, found `~`");
-    refused("actor not = x", "column 7: expected one of = != < <= > >= IN, NOT IN or :*, found `not`");
+    refused("actor", "column 6: expected one of = != < <= > >= ~ IN, NOT IN or :*, found the end");
+    let operators = "expected one of = != < <= > >= ~ IN, NOT IN or :*, found";
+    refused("actor == a", &format!("column 7: {operators} `=`; write one ="));
+    refused("actor <> a", &format!("column 7: {operators} `<`; write !="));
+    refused("reason =~ a.*", &format!("column 8: {operators} `=`; write ~ and a text, which is no pattern"));
+    refused("reason !~ a", &format!("column 8: {operators} `!~`; write NOT reason ~ and a text"));
+    refused(r#"reason contains "a""#, &format!("column 8: {operators} `contains`; write ~ and a text"));
+    refused(
+        "attr.zone IS NULL",
+        &format!(
+            "column 11: {operators} `IS`; write attr.zone:* where it is there, NOT attr.zone:* where it is not"
+        ),
+    );
+    refused("actor not = x", "column 7: expected one of = != < <= > >= ~ IN, NOT IN or :*, found `not`");
     refused("actor = ", r#"column 9: expected a value, such as alice or "two words", found the end"#);
-    refused("actor == a", r#"column 8: expected a value, such as alice or "two words", found `=`"#);
     refused(
         "actor = AND stage = b",
         r#"column 9: expected a value, such as alice or "two words", found `AND`; put quotes around it if it is the value"#,
@@ -300,6 +393,12 @@ fn limits_are_errors_and_no_overflows() {
     assert!(
         parse(&list(VALUES_MAX + 1), NOW).expect_err("too many").expected.starts_with("at most 4096 values")
     );
+    let parts = |count: usize| vec!["NOT reason ~ a"; count].join(" AND ");
+    assert!(parse(&parts(PATTERNS_MAX), NOW).is_ok());
+    for many in [parts(PATTERNS_MAX + 1), format!("actor IN ({})", vec!["a*"; PATTERNS_MAX + 1].join(","))] {
+        let refused = parse(&many, NOW).expect_err("too many");
+        assert_eq!(refused.expected, "at most 256 beginnings and substrings in a filter");
+    }
     let long = parse(&" ".repeat(TEXT_BYTES_MAX + 1), NOW).expect_err("too long");
     assert_eq!(
         long.to_string(),
@@ -353,6 +452,40 @@ fn builders_make_what_the_parser_makes() {
     );
     assert!(Filter::compare(subject("actor"), Operator::Less, "a", NOW).is_err());
     assert_eq!(since.clone().and(Filter::all()), since);
+    let part = Filter::contains(subject("reason"), "a* (b)").expect("a filter");
+    assert_eq!(part.to_string(), r#"reason ~ "a* (b)""#);
+    assert!(
+        Filter::contains(subject("outcome"), "a").is_err() && Filter::contains(subject("actor"), "").is_err()
+    );
+}
+
+#[test]
+fn values_of_one_flag_are_a_list() {
+    let any_of = |name: &str, values: &[&str]| {
+        let values: Vec<_> = values.iter().map(|&value| value.to_owned()).collect();
+        Filter::any_of(&Subject::parse(name).expect("a subject"), &values, NOW)
+    };
+    let prints = |name: &str, values: &[&str], canonical: &str| {
+        let filter = any_of(name, values).expect("a filter");
+        assert_eq!(filter.to_string(), canonical);
+        assert_eq!(parse(canonical, NOW), Ok(filter));
+    };
+    prints("actor", &[], "*");
+    prints("actor", &["alice"], "actor = alice");
+    prints("actor", &["carol", "alice", "carol"], "actor IN (alice, carol)");
+    prints(
+        "stage",
+        &["deploy-*", "two words*", "build"],
+        r#"stage = deploy-* OR stage = "two words"* OR stage = build"#,
+    );
+    prints("stage", &[r#"a" OR actor = "b"#], r#"stage = "a\" OR actor = \"b""#);
+    prints("outcome", &["FAILURE", "error"], "outcome IN (failure, error)");
+    prints("environment", &["*"], "environment:*");
+    prints("attr.region", &["eu", "us"], "attr.region IN (eu, us)");
+    let wrong = any_of("outcome", &["success", "fail"]).expect_err("no outcome");
+    assert!(wrong.to_string().contains("found `fail`"), "{wrong}");
+    assert!(any_of("artifact", &["sha256:ab*"]).is_err());
+    assert!(any_of("attributes", &["*"]).is_err());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Values: what each subject compares with, and how a text becomes one.
 
-use crate::{error::Wrong, subject::Subject};
+use crate::{error::Wrong, subject::Subject, zoned};
 use jiff::Timestamp;
 use piperoll_format::{
     event::{Field, Kind},
@@ -31,6 +31,26 @@ pub enum Value {
 
 /// Enum numbers of events are below this.
 const ENUM_NUMBERS_END: u64 = 1 << 31;
+
+/// Words that people use for the value of an enum that is called otherwise; they only make hints.
+const MEANT: &[(Field, &str, &str)] = &[
+    (Field::Outcome, "aborted", "cancelled"),
+    (Field::Outcome, "blocked", "denied"),
+    (Field::Outcome, "failed", "failure"),
+    (Field::Outcome, "forbidden", "denied"),
+    (Field::Outcome, "ok", "success"),
+    (Field::Outcome, "passed", "success"),
+    (Field::Outcome, "refused", "denied"),
+    (Field::Outcome, "rejected", "denied"),
+    (Field::Outcome, "succeeded", "success"),
+    (Field::Outcome, "timed_out", "timeout"),
+    (Field::ActorType, "ai", "agent"),
+    (Field::ActorType, "person", "human"),
+    (Field::ActorType, "user", "human"),
+    (Field::AuthMethod, "pat", "personal_token"),
+    (Field::AuthMethod, "ssh", "ssh_key"),
+    (Field::AuthMethod, "token", "personal_token"),
+];
 
 /// A value that a subject of this kind would take, for errors.
 pub(crate) fn example(subject: &Subject) -> &'static str {
@@ -64,7 +84,8 @@ pub(crate) fn typed(subject: &Subject, text: &str, now: UnixNanos) -> Result<Val
 
 /// Whether the text names a whole day, which no single instant equals.
 pub(crate) fn is_day(text: &str) -> bool {
-    text.parse::<jiff::civil::Date>().is_ok() && !text.contains(['T', 't', ' '])
+    let date = text.split_once('[').map_or(text, |(date, _)| date);
+    date.parse::<jiff::civil::Date>().is_ok() && !date.contains(['T', 't', ' '])
 }
 
 fn enumerated(field: Field, text: &str) -> Result<Value, Wrong> {
@@ -75,10 +96,9 @@ fn enumerated(field: Field, text: &str) -> Result<Value, Wrong> {
     let by_number = text.parse().ok().filter(|&number| number < ENUM_NUMBERS_END);
     by_number.map(Value::Number).ok_or_else(|| {
         let wrong = Wrong::expected(format!("one of {}", names.join(", ")));
-        match text.to_ascii_lowercase().as_str() {
-            "failed" => wrong.hint("did you mean failure?"),
-            "passed" | "ok" | "succeeded" => wrong.hint("did you mean success?"),
-            _ => wrong.nearest(text, names.iter().copied()),
+        match MEANT.iter().find(|&&(of, word, _)| of == field && text.eq_ignore_ascii_case(word)) {
+            Some((_, _, meant)) => wrong.hint(format!("did you mean {meant}?")),
+            None => wrong.nearest(text, names.iter().copied()),
         }
     })
 }
@@ -117,19 +137,22 @@ fn time(text: &str, now: UnixNanos) -> Result<UnixNanos, Wrong> {
     if text.starts_with(['-', '+']) {
         return relative(text, now);
     }
-    let zoned = if is_day(text) { &format!("{text}T00:00:00Z") } else { text };
-    let stamp: Timestamp = zoned.parse().map_err(|_| not_a_time(text))?;
+    let stamp = match text.split_once('[') {
+        Some((local, zone)) => zoned::instant(text, local, zone)?,
+        None if is_day(text) => format!("{text}T00:00:00Z").parse().map_err(|_| not_a_time(text))?,
+        None => text.parse::<Timestamp>().map_err(|_| not_a_time(text))?,
+    };
     let nanos = i64::try_from(stamp.as_nanosecond()).map_err(|_| Wrong::expected(TIME_RANGE))?;
     Ok(UnixNanos(nanos))
 }
 
 const TIME_RANGE: &str = "a time between the years 1678 and 2261";
 
-fn not_a_time(text: &str) -> Wrong {
+pub(crate) fn not_a_time(text: &str) -> Wrong {
     let wrong = Wrong::expected("a time: -24h, now, 2026-11-23 or 2026-11-23T08:00:00Z");
     let begins_with_digit = text.starts_with(|c: char| c.is_ascii_digit());
     if text.parse::<jiff::civil::DateTime>().is_ok() {
-        wrong.hint("add the zone: Z or +01:00")
+        wrong.hint(format!("add the zone: {text}Z, {text}+01:00 or {text}[Europe/Paris]"))
     } else if begins_with_digit && amount(text).is_some() {
         wrong.hint(format!("write -{text} for that long ago"))
     } else {

@@ -8,7 +8,7 @@ use crate::{
     keys::{attribute_key, bytes_key, digest_key, number_key, text_key},
     terms::Terms,
 };
-use piperoll_filter::{Comparison, Expression, Filter, Subject, Test, Value};
+use piperoll_filter::{Comparison, Expression, Filter, Needle, Subject, Test, Value};
 use piperoll_format::{
     event::{Field, Indexed, Kind},
     units::UnixNanos,
@@ -143,9 +143,24 @@ impl Question<'_> {
             Test::NoneOf(values) => Bounds::exact(present()? - one_of(values)?),
             Test::Prefix(_) if field.kind() != Kind::Text => Bounds::exact(RoaringBitmap::new()),
             Test::Prefix(begin) => Bounds::exact(self.terms.with_prefix(field, begin.as_bytes())?),
+            Test::Contains(needle) => Bounds::exact(self.with_part(field, needle)?),
             Test::Present => Bounds::exact(present()?),
             Test::Less(_) | Test::AtMost(_) | Test::More(_) | Test::AtLeast(_) => Bounds::at_most(present()?),
         })
+    }
+
+    /// Events that have a term which has the needle in it: each term is looked at, and no event.
+    fn with_part(&self, field: Field, needle: &Needle) -> Result<RoaringBitmap, IndexError> {
+        if field.kind() != Kind::Text {
+            return Ok(RoaringBitmap::new());
+        }
+        let mut terms: Vec<Vec<u8>> = Vec::new();
+        self.terms.count_terms(field, &self.terms.all()?, &mut |term, _| {
+            if needle.is_in(term) {
+                terms.push(term.to_vec());
+            }
+        })?;
+        self.terms.with_terms(field, &terms.iter().map(Vec::as_slice).collect::<Vec<_>>())
     }
 
     /// A hit of an exact key is a candidate; what is no look-up of values is not known at all.
@@ -208,6 +223,7 @@ impl Question<'_> {
             Test::OneOf(values) => is_in(values),
             Test::NoneOf(values) => !is_in(values),
             Test::Prefix(begin) => self.class.starts_with(begin.as_str()),
+            Test::Contains(needle) => needle.is_in(self.class.as_bytes()),
             Test::Present => true,
             Test::Less(_) | Test::AtMost(_) | Test::More(_) | Test::AtLeast(_) => return self.unknown(),
         };
@@ -268,7 +284,7 @@ fn ranges(test: &Test) -> Vec<RangeInclusive<i64>> {
         Test::More(value) => above(instant(value).and_then(|nanos| nanos.checked_add(1))),
         Test::AtLeast(value) => above(instant(value)),
         Test::Present => above(Some(i64::MIN)),
-        Test::Prefix(_) | Test::NoneOf(_) => Vec::new(),
+        Test::Prefix(_) | Test::Contains(_) | Test::NoneOf(_) => Vec::new(),
     }
 }
 

@@ -94,6 +94,22 @@ fn fields_compare_by_kind() {
 }
 
 #[test]
+fn parts_of_texts_are_found_anywhere_byte_for_byte() {
+    check("user_agent ~ curl/8", true);
+    check("user_agent ~ l/", true);
+    check("user_agent ~ L/", false);
+    check("user_agent ~ curl/80", false);
+    check("actor ~ @example", true);
+    check("class ~ udi", true);
+    check("attr.region ~ u", true);
+    check("attr.region ~ x OR attr.zone ~ e", false);
+    check("label ~ inu AND label ~ 64", true);
+    check("link ~ n-7", true);
+    check("actor_name ~ a", false);
+    check("reason ~ a", false);
+}
+
+#[test]
 fn absent_fields_make_every_comparison_false() {
     check("environment = production", false);
     check("environment != production", false);

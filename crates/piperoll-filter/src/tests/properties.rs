@@ -1,7 +1,7 @@
 //! Whatever is typed, nothing panics; whatever is printed is read as the same filter.
 
 use super::NOW;
-use crate::{Comparison, Expression, Filter, Operator, Subject, Test, Value, parse};
+use crate::{Comparison, Expression, Filter, Needle, Operator, Subject, Test, Value, parse};
 use piperoll_format::{
     event::{Field, Kind},
     units::UnixNanos,
@@ -50,7 +50,9 @@ fn test(subject: &Subject) -> BoxedStrategy<Test> {
     match kind {
         Kind::Text | Kind::Texts | Kind::Links | Kind::Map => {
             let begin = words().prop_filter("a prefix is not empty", |begin| !begin.is_empty());
-            prop_oneof![listed, begin.prop_map(Test::Prefix)].boxed()
+            let part = words().prop_filter("a needle is not empty", |part| !part.is_empty());
+            let part = part.prop_map(|part| Test::Contains(Needle::new(part)));
+            prop_oneof![listed, begin.prop_map(Test::Prefix), part].boxed()
         }
         Kind::Number | Kind::Time => {
             let ordered = prop_oneof![
@@ -115,6 +117,8 @@ fn soup() -> impl Strategy<Value = String> {
         "now",
         "3",
         "2026-11-23T00:00:00Z",
+        "2026-11-23T09:00[Europe/Paris]",
+        "2026-10-25[Europe/",
         "\"q \\\" q\"",
         "'s'",
         "x*",
@@ -167,6 +171,10 @@ proptest! {
             if let Ok(filter) = Filter::compare(subject.clone(), operator, &text, NOW) {
                 prop_assert_eq!(parse(&filter.to_string(), NOW), Ok(filter));
             }
+        }
+        let built = [Filter::contains(subject.clone(), &text), Filter::any_of(&subject, &[text], NOW)];
+        for filter in built.into_iter().flatten() {
+            prop_assert_eq!(parse(&filter.to_string(), NOW), Ok(filter));
         }
         prop_assert_eq!(Subject::parse(&subject.name()), Ok(subject));
     }

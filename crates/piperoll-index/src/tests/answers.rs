@@ -109,12 +109,15 @@ fn condition((subject, test, one, two): (usize, u8, usize, usize)) -> Filter {
         ValueKind::Map => String::new(),
     };
     let (one, two) = (value(one), value(two));
-    let text = match (test % 7, kind) {
+    let text = match (test % 8, kind) {
         (0, _) | (_, ValueKind::Map) => format!("{name}:*"),
         (1, _) => format!("{name} = {one}"),
         (2, _) => format!("{name} != {one}"),
         (3, _) => format!("{name} IN ({one}, {two})"),
         (4, _) => format!("{name} NOT IN ({one}, {two})"),
+        (5, ValueKind::Text | ValueKind::Texts | ValueKind::Links) if one != r#""""# => {
+            format!("{name} ~ {one}")
+        }
         (_, ValueKind::Text | ValueKind::Texts | ValueKind::Links) if one != r#""""# => {
             format!("{name} = {one}*")
         }
@@ -281,4 +284,10 @@ fn not_of_a_candidate_is_a_candidate() {
     check("received <= now", &[0, 1], &[]);
     check("time:*", &[], &[]);
     check("reason = x", &[], &[0, 1]);
+    check("reason ~ x", &[], &[0, 1]);
+    check("NOT reason ~ x", &[], &[0, 1]);
+    check("actor ~ a", &[0], &[]);
+    check("NOT actor ~ a", &[1], &[]);
+    check("actor ~ a AND reason ~ x", &[], &[0]);
+    check("class ~ efau", &[0, 1], &[]);
 }

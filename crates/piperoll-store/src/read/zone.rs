@@ -60,6 +60,7 @@ impl Zone<'_> {
             Test::OneOf(values) => is_in(values),
             Test::NoneOf(values) => !is_in(values),
             Test::Prefix(begin) => self.class.as_str().starts_with(begin.as_str()),
+            Test::Contains(needle) => needle.is_in(self.class.as_str().as_bytes()),
             Test::Present => true,
             Test::Less(_) | Test::AtMost(_) | Test::More(_) | Test::AtLeast(_) => return Verdict::Perhaps,
         };
@@ -86,7 +87,7 @@ impl Zone<'_> {
             Test::AtLeast(value) => {
                 at(value).map_or(Verdict::Perhaps, |t| Verdict::of(t <= earliest, latest < t))
             }
-            Test::Prefix(_) => Verdict::Perhaps,
+            Test::Prefix(_) | Test::Contains(_) => Verdict::Perhaps,
         }
     }
 }
@@ -129,6 +130,7 @@ fn print_test(test: &Test, hasher: &mut blake3::Hasher) {
         Test::AtLeast(value) => (b"at least", std::slice::from_ref(value)),
         Test::Present => (b"present", &[]),
         Test::Prefix(begin) => return text(b"prefix", begin, hasher),
+        Test::Contains(needle) => return text(b"contains", needle.as_str(), hasher),
     };
     hasher.update(tag);
     hasher.update(&(values.len() as u64).to_le_bytes());

@@ -33,6 +33,9 @@ pub(crate) fn filter_seeds() -> Vec<Vec<u8>> {
         "environment NOT IN (production, staging) OR run_attempt > 2",
         "trace_id = 0af7651916cd43dd8448eb211c80319c AND NOT NOT stage:*",
         r#"reason = "a\"b\\c"* "#,
+        r#"reason ~ "timed out" AND NOT attr.region ~ eu OR actor ~ '[bot]'"#,
+        "time >= 2026-11-23T09:00[Europe/Paris] AND time < 2026-10-25T02:30+01:00[Europe/Paris]",
+        "received >= 2026-11-23[Asia/Kolkata] AND stage IN (deploy-*, sign)",
         "class = standard AND actor_type = bot AND time <= now",
         "",
     ];

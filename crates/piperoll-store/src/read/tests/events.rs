@@ -143,6 +143,8 @@ fn comparison() -> impl Strategy<Value = String> {
         }),
         1 => (prop::sample::select(vec!["actor", "stage", "repo", "run", "class"]), prop::sample::select(vec!["a", "ab"]))
             .prop_map(|(name, word)| format!("{name} = {word}*")),
+        2 => (text(), prop::sample::select(vec!["a", "b", "ab", "é"]))
+            .prop_map(|(name, word)| format!("{name} ~ {word}")),
         2 => (prop::sample::select(vec!["time", "received"]), order(), -20_i64..20)
             .prop_map(|(name, test, at)| format!("{name} {test} {at:+}s")),
         1 => (equality(), 0_u64..10).prop_map(|(test, number)| format!("outcome {test} {number}")),

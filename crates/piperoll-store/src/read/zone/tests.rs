@@ -28,6 +28,8 @@ fn zones_are_ruled_out_by_class_and_time_received() {
     check("class != audit", None);
     check("class IN (other, audit) AND actor = alice", Perhaps);
     check("class = aud*", All);
+    check("class ~ udi", All);
+    check("class ~ x", None);
     check("class:*", All);
     check("received >= -20s", All);
     check("received > -20s", Perhaps);
@@ -61,6 +63,8 @@ fn the_same_question_has_the_same_name_whenever_it_is_asked() {
         "actor = alice AND received >= -24h",
         "NOT (actor = alice AND time >= -24h)",
         "actor = alice* AND time >= -24h",
+        "actor ~ alice AND time >= -24h",
+        "actor ~ alic AND time >= -24h",
         "",
     ];
     let mut names: Vec<_> = others.iter().map(|text| named(text, NOW)).collect();

@@ -104,6 +104,6 @@ pub(super) fn ranges(receipt: &Receipt) -> Vec<v1::AddressRange> {
 }
 
 /// A message is never longer than the transport's limit, which is far below 4 GiB.
-pub(super) fn length_of(message: &Bytes) -> u32 {
+fn length_of(message: &Bytes) -> u32 {
     u32::try_from(message.len()).unwrap_or(u32::MAX)
 }

@@ -34,6 +34,8 @@ mod past;
 #[path = "../support/program.rs"]
 mod program;
 #[cfg(test)]
+mod questions;
+#[cfg(test)]
 mod reflection;
 #[cfg(test)]
 mod refusals;

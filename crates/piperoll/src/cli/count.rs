@@ -1,6 +1,7 @@
 //! `piperoll count`: how many, by what.
 
-use super::connection::{Connection, Which};
+use super::connection::Connection;
+use super::which::Which;
 use super::{Done, Outcome, say};
 use crate::output::{Format, print_json, print_table, table, text};
 use piperoll_proto::v1::{CountRequest, CountResponse};

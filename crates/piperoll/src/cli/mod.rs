@@ -15,6 +15,7 @@ mod serve;
 mod status;
 mod sweep;
 mod tail;
+mod which;
 
 use crate::output::paint;
 use clap::{Parser, Subcommand};

@@ -1,6 +1,7 @@
 //! `piperoll query`: find events.
 
-use super::connection::{Connection, Which};
+use super::connection::Connection;
+use super::which::Which;
 use super::{Done, Outcome, say};
 use crate::output::{Format, events::EventPrinter};
 use piperoll_proto::v1::{EventRecord, Order, QueryRequest};

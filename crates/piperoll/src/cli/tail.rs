@@ -1,6 +1,7 @@
 //! `piperoll tail`: follow events as they are stored.
 
-use super::connection::{Connection, Which, now};
+use super::connection::Connection;
+use super::which::{Which, now};
 use super::{Done, Failure, Outcome, say};
 use crate::output::{Format, events::EventPrinter};
 use anyhow::anyhow;

@@ -2,7 +2,7 @@
 
 use piperoll_proto::{
     raw::{GetResponse, QueryResponse, RawMessage, query_service_server::QueryService},
-    v1::{CountRequest, CountResponse, GetRequest, QueryRequest, TailRequest},
+    v1::{CountRequest, CountResponse, GetRequest, QueryRequest, TailRequest, ValuesRequest, ValuesResponse},
 };
 use tokio_stream::{Empty, Iter};
 use tonic::{Request, Response, Status};
@@ -27,6 +27,10 @@ impl QueryService for Echo {
 
     async fn count(&self, _: Request<CountRequest>) -> Result<Response<CountResponse>, Status> {
         Ok(Response::new(self.count.clone()))
+    }
+
+    async fn values(&self, _: Request<ValuesRequest>) -> Result<Response<ValuesResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
     }
 
     async fn get(&self, _: Request<GetRequest>) -> Result<Response<GetResponse>, Status> {

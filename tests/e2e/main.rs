@@ -46,4 +46,6 @@ mod serve;
 #[cfg(test)]
 mod slow_readers;
 #[cfg(test)]
+mod summaries;
+#[cfg(test)]
 mod terminal;

@@ -77,6 +77,11 @@ impl Client {
         Ok(self.queries().count(self.request(request)).await?.into_inner())
     }
 
+    /// Lists the values that a field has.
+    pub async fn values(&self, request: v1::ValuesRequest) -> Result<v1::ValuesResponse, ClientError> {
+        Ok(self.queries().values(self.request(request)).await?.into_inner())
+    }
+
     /// Fetches one event by its address, `class@sequence` or `tenant/class@sequence`.
     pub async fn get(&self, address: &str) -> Result<v1::EventRecord, ClientError> {
         let request = v1::GetRequest { address: address.to_owned() };

@@ -157,6 +157,13 @@ impl From<ReadError> for Refusal {
             ReadError::TooManyGroups { .. } => {
                 Self::new(Code::FailedPrecondition, "too_many_groups", message)
             }
+            ReadError::NotListed(..) => Self::field("field", message),
+            ReadError::TooManyValues { .. } => {
+                Self::new(Code::FailedPrecondition, "too_many_values", message)
+            }
+            ReadError::TooManyToRead { .. } => {
+                Self::new(Code::FailedPrecondition, "too_many_to_read", message)
+            }
             ReadError::Cancelled => Self::new(Code::Cancelled, "cancelled", message),
         }
     }

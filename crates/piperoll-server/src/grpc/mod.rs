@@ -8,6 +8,7 @@ mod query;
 mod records;
 mod stream;
 mod tail;
+mod values;
 
 pub(crate) use records::event_record;
 

@@ -2,14 +2,13 @@
 
 use super::{
     answers::{Answers, answers_and_end},
-    records::{address, event_record, filter, order},
-    tail,
+    records::{address, event_record, filter, order, subject},
+    tail, values,
 };
 use crate::{
     daemon::{Daemon, tenant_to_read},
     refusal::Refusal,
 };
-use piperoll_filter::Subject;
 use piperoll_format::names::Name;
 use piperoll_proto::{
     raw::{self, query_service_server::QueryService},
@@ -65,6 +64,15 @@ impl QueryService for QueryGrpc {
         answer.map(Response::new).map_err(|refusal| self.0.refused(refusal))
     }
 
+    async fn values(
+        &self,
+        request: Request<v1::ValuesRequest>,
+    ) -> Result<Response<v1::ValuesResponse>, Status> {
+        let (tenant, request) = self.take(request)?;
+        let answer = values::answer(&self.0, tenant, request).await;
+        answer.map(Response::new).map_err(|refusal| self.0.refused(refusal))
+    }
+
     async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<raw::GetResponse>, Status> {
         let (tenant, request) = self.take(request)?;
         let record = self.get_event(tenant, &request.address).await;
@@ -101,9 +109,7 @@ impl QueryGrpc {
         tenant: Name,
         request: v1::CountRequest,
     ) -> Result<v1::CountResponse, Refusal> {
-        let subject = |(at, name): (usize, &String)| {
-            Subject::parse(name).map_err(|error| Refusal::field(format!("group_by[{at}]"), error.to_string()))
-        };
+        let subject = |(at, name): (usize, &String)| subject(&format!("group_by[{at}]"), name);
         let group_by = request.group_by.iter().enumerate().map(subject).collect::<Result<Vec<_>, _>>()?;
         let limit = if request.limit == 0 { COUNT_LIMIT } else { (request.limit as usize).min(GROUPS_MAX) };
         let count = Count { tenant, filter: filter(&request.filter, self.0.now())?, group_by, limit };

@@ -4,7 +4,7 @@ use crate::{
     clock,
     refusal::{Refusal, bad_filter},
 };
-use piperoll_filter::Filter;
+use piperoll_filter::{Filter, Subject};
 use piperoll_format::{
     names::Name,
     units::{Sequence, UnixNanos},
@@ -34,6 +34,11 @@ pub(crate) fn event_record(tenant: &Name, record: Record) -> raw::EventRecord {
 /// The filter of a request.
 pub(super) fn filter(text: &str, now: UnixNanos) -> Result<Filter, Refusal> {
     piperoll_filter::parse(text, now).map_err(|error| bad_filter(&error))
+}
+
+/// The subject that a request's `field` names.
+pub(super) fn subject(field: &str, name: &str) -> Result<Subject, Refusal> {
+    Subject::parse(name).map_err(|error| Refusal::field(field, error.to_string()))
 }
 
 /// The order of a request.

@@ -81,7 +81,7 @@ impl<D: Disk> Reader<D> {
     }
 }
 
-fn check_subject(subject: &Subject) -> Result<(), ReadError> {
+pub(super) fn check_subject(subject: &Subject) -> Result<(), ReadError> {
     let why = match subject {
         Subject::Received | Subject::Field(Field::Time) => "times hardly ever repeat",
         Subject::Field(Field::Attributes) => "name one attribute, as in attr.region",
@@ -117,7 +117,7 @@ fn count_log<D: Disk>(
 }
 
 /// The ordinals that match, every one verified where the index alone could not tell.
-fn exact_matches(
+pub(super) fn exact_matches(
     question: &Question<'_>,
     reader: &mut SegmentReader,
     sequences: &Range<Sequence>,
@@ -164,7 +164,7 @@ fn group_segment(
     Ok(())
 }
 
-fn bitmap_field(subject: &Subject) -> Option<Field> {
+pub(super) fn bitmap_field(subject: &Subject) -> Option<Field> {
     match subject {
         Subject::Field(field) if field.indexed() == Indexed::Bitmap => Some(*field),
         _ => None,

@@ -88,6 +88,28 @@ pub enum ReadError {
         /// Of what.
         what: &'static str,
     },
+    /// Nobody lists the values of this.
+    #[error("cannot list the values of {0}: {1}")]
+    NotListed(String, &'static str),
+    /// The values to list are too many to be held.
+    #[error("more than {max} {what} to list; narrow the filter, or say how the values begin")]
+    TooManyValues {
+        /// How many are too many.
+        max: usize,
+        /// Of what.
+        what: &'static str,
+    },
+    /// The values stand in the events alone, and these are too many.
+    #[error(
+        "the index does not hold the values of {subject}, and more than {max} events match, the most that are \
+        read for such a list; narrow the filter, by time or by a field such as stage"
+    )]
+    TooManyToRead {
+        /// Whose values.
+        subject: String,
+        /// How many events are too many.
+        max: u64,
+    },
     /// Whoever asked does not wait any more.
     #[error(
         "the question was cancelled before its answer was complete; narrow the filter or allow more time"

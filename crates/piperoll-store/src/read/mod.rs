@@ -10,6 +10,8 @@ mod error;
 mod follow;
 mod get;
 mod holes;
+mod listing;
+mod matching;
 mod merge;
 mod pinned;
 mod position;
@@ -22,6 +24,7 @@ mod zone;
 
 pub use count::{Count, Counted, GROUP_SUBJECTS_MAX, Group};
 pub use error::ReadError;
+pub use listing::{ListValues, Listed, VALUES_EVENTS_READ_MAX};
 pub use pinned::Record;
 pub use position::{Order, POSITION_TEXT_BYTES_MAX, Position, PositionError};
 pub use query::{Page, Query};

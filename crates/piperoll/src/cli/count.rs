@@ -17,7 +17,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
     by: Vec<String>,
     /// At most this many groups, the largest first
-    #[arg(short = 'n', long, default_value_t = 20, value_name = "N")]
+    #[arg(short = 'n', long, visible_alias = "top", default_value_t = 20, value_name = "N")]
     limit: u32,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]

@@ -15,6 +15,7 @@ mod serve;
 mod status;
 mod sweep;
 mod tail;
+mod values;
 mod which;
 
 use crate::output::paint;
@@ -56,6 +57,8 @@ enum Command {
     Query(query::Args),
     /// Count events, by up to two fields
     Count(count::Args),
+    /// List the values that a field has
+    Values(values::Args),
     /// Follow events as they are stored
     Tail(tail::Args),
     /// Show what the daemon has and does
@@ -143,6 +146,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Append(args) => block_on(append::run(args)),
         Command::Query(args) => block_on(query::run(args)),
         Command::Count(args) => block_on(count::run(args)),
+        Command::Values(args) => block_on(values::run(args)),
         Command::Tail(args) => block_on(tail::run(args)),
         Command::Status(args) => block_on(status::run(args)),
         Command::Seal(args) => block_on(seal::run(args)),

@@ -4,4 +4,5 @@ mod answers;
 mod events;
 mod model;
 mod scan;
+mod summaries;
 mod world;

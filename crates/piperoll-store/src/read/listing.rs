@@ -1,0 +1,142 @@
+//! Which values a field has, and how many events have each.
+
+use super::{
+    Reader,
+    count::{bitmap_field, check_subject},
+    error::ReadError,
+    matching::{for_each_match, for_each_ordinal},
+    pinned::SegmentReader,
+    position::Order,
+    tally::Tally,
+    values::combinations,
+    walk::Question,
+};
+use crate::disk::Disk;
+use piperoll_filter::{Filter, Subject};
+use piperoll_format::{
+    event::{Field, Kind},
+    names::Name,
+};
+use piperoll_index::{Group, IndexError, Terms, group};
+use roaring::RoaringBitmap;
+
+/// Most events that one list of values reads: those of a field that has no bitmaps.
+pub const VALUES_EVENTS_READ_MAX: u64 = 1_000_000;
+
+/// Which values to list.
+#[derive(Clone, Debug)]
+pub struct ListValues {
+    /// Whose logs.
+    pub tenant: Name,
+    /// Of which events.
+    pub filter: Filter,
+    /// Whose values.
+    pub subject: Subject,
+    /// Only values that begin so; empty for all.
+    pub begins: String,
+    /// At most this many values, the most frequent first.
+    pub limit: usize,
+}
+
+/// The values that a subject has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The values and how many events have each: the most frequent first, then by their text.
+    pub values: Vec<(String, u64)>,
+    /// Values that the limit left out.
+    pub values_omitted: u64,
+}
+
+impl<D: Disk> Reader<D> {
+    /// Lists the values that a subject has. `cancelled` is asked from time to time whether to give up.
+    ///
+    /// Where the filter and the subject have bitmaps, no event is read; else no more than
+    /// [`VALUES_EVENTS_READ_MAX`] are, and there is an error where more match.
+    pub fn values(&self, list: &ListValues, cancelled: &dyn Fn() -> bool) -> Result<Listed, ReadError> {
+        check_subject(&list.subject).map_err(|error| match error {
+            ReadError::NotCountedBy(name, why) => ReadError::NotListed(name, why),
+            other => other,
+        })?;
+        let question = Question { filter: &list.filter, order: Order::OldestFirst, cancelled };
+        let logs = self.core.catalog.logs_of(&list.tenant);
+        let mut listing = Listing { list, question: &question, tally: Tally::default(), read: 0 };
+        for_each_match(&question, &logs, &mut |reader, exact| listing.segment(reader, exact))?;
+        let counted = listing.tally.into_counted(list.limit);
+        let values = counted.groups.into_iter();
+        Ok(Listed {
+            values: values
+                .filter_map(|group| Some((group.values.into_iter().next()??, group.count)))
+                .collect(),
+            values_omitted: counted.groups_omitted,
+        })
+    }
+}
+
+struct Listing<'a> {
+    list: &'a ListValues,
+    question: &'a Question<'a>,
+    tally: Tally,
+    /// Events read so far.
+    read: u64,
+}
+
+impl Listing<'_> {
+    fn segment(&mut self, reader: &mut SegmentReader, exact: &RoaringBitmap) -> Result<(), ReadError> {
+        let list = self.list;
+        if list.subject == Subject::Class {
+            let class = reader.class().as_str().to_owned();
+            return self.add(Some(class), exact.len());
+        }
+        let groups = match bitmap_field(&list.subject) {
+            Some(field) => reader.ask(|terms| by_bitmaps(terms, field, &list.begins, exact))?,
+            None => None,
+        };
+        match groups {
+            Some(groups) => groups.into_iter().try_for_each(|(value, count)| self.add(value, count)),
+            None => self.by_reading(reader, exact),
+        }
+    }
+
+    fn by_reading(&mut self, reader: &mut SegmentReader, exact: &RoaringBitmap) -> Result<(), ReadError> {
+        let subject = &self.list.subject;
+        self.read = self.read.saturating_add(exact.len());
+        if self.read > VALUES_EVENTS_READ_MAX {
+            return Err(ReadError::TooManyToRead { subject: subject.name(), max: VALUES_EVENTS_READ_MAX });
+        }
+        for_each_ordinal(self.question, exact, |ordinal| {
+            let subjects = std::slice::from_ref(subject);
+            let found =
+                reader.with_event(ordinal, |seen, event| combinations(subjects, seen.class, event))?;
+            found.into_iter().flatten().try_for_each(|value| self.add(value, 1))
+        })
+    }
+
+    /// Takes in what so many events more have, if it is a value that was asked for.
+    fn add(&mut self, value: Option<String>, count: u64) -> Result<(), ReadError> {
+        if !value.as_ref().is_some_and(|value| value.starts_with(&self.list.begins)) {
+            return Ok(());
+        }
+        self.tally.add(vec![value], count).map_err(|error| match error {
+            ReadError::TooManyGroups { max, what } => ReadError::TooManyValues { max, what },
+            other => other,
+        })
+    }
+}
+
+/// The values from bitmaps alone; `None` where some of the events cannot be read: reading says so, the index
+/// would say that they have no value.
+fn by_bitmaps(
+    terms: &dyn Terms,
+    field: Field,
+    begins: &str,
+    exact: &RoaringBitmap,
+) -> Result<Option<Vec<Group>>, IndexError> {
+    if !terms.unreadable()?.is_disjoint(exact) {
+        return Ok(None);
+    }
+    if begins.is_empty() || field.kind() != Kind::Text {
+        return group(terms, field, exact);
+    }
+    let among = terms.with_prefix(field, begins.as_bytes())? & exact;
+    if among.is_empty() { Ok(Some(Vec::new())) } else { group(terms, field, &among) }
+}

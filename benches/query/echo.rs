@@ -2,7 +2,10 @@
 
 use piperoll_proto::{
     raw::{GetResponse, QueryResponse, RawMessage, query_service_server::QueryService},
-    v1::{CountRequest, CountResponse, GetRequest, QueryRequest, TailRequest, ValuesRequest, ValuesResponse},
+    v1::{
+        CountRequest, CountResponse, GetRequest, HistogramRequest, HistogramResponse, QueryRequest,
+        TailRequest, ValuesRequest, ValuesResponse,
+    },
 };
 use tokio_stream::{Empty, Iter};
 use tonic::{Request, Response, Status};
@@ -30,6 +33,10 @@ impl QueryService for Echo {
     }
 
     async fn values(&self, _: Request<ValuesRequest>) -> Result<Response<ValuesResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn histogram(&self, _: Request<HistogramRequest>) -> Result<Response<HistogramResponse>, Status> {
         Err(Status::unimplemented("nobody asks"))
     }
 

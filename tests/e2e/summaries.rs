@@ -1,4 +1,4 @@
-//! What is asked without looking at single events: which values a field has.
+//! What is asked without looking at single events: which values a field has, and how many events there were when.
 
 use crate::daemon::Daemon;
 use crate::input::{CLASSES, append_lines, json_lines};
@@ -100,4 +100,115 @@ fn a_field_with_very_many_values_gets_an_error_or_its_beginning() {
     ended.with(3);
     let begun = run(&daemon, &["values", "actor", "--begins", "n9999", "-n", "100", "-o", "csv"]).with(0);
     assert_eq!(begun.lines().count(), 12, "{begun}");
+}
+
+/// Six events on two days around midnight in Paris, and one that claims no time.
+const TIMED: &str = r#"{"actor":"a","action":"a.b","stage":"build","outcome":"success","time":"2026-11-23T08:10:00Z"}
+{"actor":"a","action":"a.b","stage":"build","outcome":"failure","time":"2026-11-23T08:50:00Z"}
+{"actor":"a","action":"a.b","stage":"test","outcome":"success","time":"2026-11-23T10:00:00Z"}
+{"actor":"a","action":"a.b","stage":"test","time":"2026-11-23T22:30:00Z"}
+{"actor":"b","action":"a.b","stage":"sign","outcome":"success","time":"2026-11-23T23:30:00Z"}
+{"actor":"b","action":"a.b","stage":"deploy-prod","outcome":"denied","time":"2026-11-24T10:59:59.999999999Z"}
+{"actor":"b","action":"a.b"}
+"#;
+
+#[test]
+fn histograms_count_over_time() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, TIMED);
+    let check = |arguments: &[&str], expected: &[&str]| {
+        let claimed = &["histogram", "--field", "time"][..];
+        assert_eq!(csv_of(&daemon, &[claimed, arguments].concat()), expected, "{arguments:?}");
+    };
+    for is_sealed in [false, true] {
+        if is_sealed {
+            run(&daemon, &["seal"]).with(0);
+        }
+        check(&["--every", "1d"], &["2026-11-23T00:00:00Z,5", "2026-11-24T00:00:00Z,1"]);
+        check(
+            &["--every", "1d", "--zone", "Europe/Paris"],
+            &["2026-11-22T23:00:00Z,4", "2026-11-23T23:00:00Z,2"],
+        );
+        // Empty buckets are there, and the filter's bounds are those of the histogram.
+        check(
+            &["--every", "1h", "time >= 2026-11-23T07:30Z AND time < 2026-11-23T11:00Z"],
+            &[
+                "2026-11-23T07:00:00Z,0",
+                "2026-11-23T08:00:00Z,2",
+                "2026-11-23T09:00:00Z,0",
+                "2026-11-23T10:00:00Z,1",
+            ],
+        );
+        check(
+            &["--every", "12h", "--by", "outcome", "--top", "2"],
+            &[
+                "2026-11-23T00:00:00Z,success,2",
+                "2026-11-23T00:00:00Z,,0",
+                "2026-11-23T00:00:00Z,(others),1",
+                "2026-11-23T12:00:00Z,success,1",
+                "2026-11-23T12:00:00Z,,1",
+                "2026-11-23T12:00:00Z,(others),0",
+                "2026-11-24T00:00:00Z,success,0",
+                "2026-11-24T00:00:00Z,,0",
+                "2026-11-24T00:00:00Z,(others),1",
+            ],
+        );
+        check(&["actor = nobody", "--every", "1d"], &[]);
+    }
+    let received = run(&daemon, &["histogram", "--every", "1d", "--since", "-1h", "-o", "json"]).with(0);
+    let document: Value = serde_json::from_str(&received).unwrap();
+    assert_eq!((&document["total"], &document["untimed"]), (&json!(7), &json!(0)), "{document}");
+    let claimed = run(&daemon, &["histogram", "--field", "time", "-o", "json", "--by", "actor"]).with(0);
+    let document: Value = serde_json::from_str(&claimed).unwrap();
+    assert_eq!((&document["total"], &document["untimed"]), (&json!(6), &json!(1)), "{document}");
+    assert_eq!(document["every_seconds"], json!(1_800.0));
+    assert_eq!(document["buckets"][0]["split"][0], json!({ "value": "a", "count": 1 }));
+}
+
+#[test]
+fn bars_are_drawn_in_the_zone_and_in_ascii_without_a_terminal() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, TIMED);
+    let day = "time < 2026-11-24[Europe/Paris]";
+    let drawn =
+        run(&daemon, &["histogram", "--field", "time", "--every", "6h", "--zone", "Europe/Paris", day]);
+    let lines: Vec<_> = drawn.out.lines().collect();
+    let expected = ["2026-11-23 06:00  3  #", "2026-11-23 12:00  0", "2026-11-23 18:00  1  #"];
+    assert_eq!(lines.len(), expected.len(), "{}", drawn.out);
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{}", drawn.out);
+    }
+    assert_eq!(lines[0].matches('#').count() / 3, lines[2].matches('#').count(), "{}", drawn.out);
+    drawn.with(0);
+    let split =
+        run(&daemon, &["histogram", "--field", "time", "--every", "1w", "--by", "stage", "-n", "2"]).with(0);
+    assert!(split.starts_with("# build   = test   + (2 others)\n2026-11-23  6  ####"), "{split}");
+    let nothing = run(&daemon, &["histogram", "actor = nobody", "--every", "1h"]);
+    assert!(nothing.err.contains("nothing found"), "{}", nothing.err);
+    nothing.with(1);
+}
+
+#[test]
+fn histograms_that_cannot_be_are_refused_with_what_to_do() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, TIMED);
+    let check = |arguments: &[&str], words: &[&str]| {
+        let ended = run(&daemon, &[&["histogram"], arguments].concat());
+        assert!(words.iter().all(|word| ended.err.contains(word)), "{arguments:?}: {}", ended.err);
+        ended.with(2);
+    };
+    check(&["--field", "tiem"], &["field", "did you mean time?"]);
+    check(&["--field", "stage"], &["`stage` is no time"]);
+    check(&["--every", "1y"], &["units w d h m s"]);
+    check(&["--every", "0s"], &["units w d h m s"]);
+    check(&["--zone", "Europe/Pari"], &["--zone", "Europe/Paris"]);
+    check(&["--by", "stge"], &["split_by", "did you mean stage?"]);
+    check(&["--by", "received"], &["split_by", "cannot count by received"]);
+    check(&["--by", "stage", "--top", "101"], &["split_limit", "at most 100"]);
+    check(&["--every", "1s", "--since", "-7d"], &["every", "more than 10000 buckets", "wider"]);
+    check(&["--every", "1m", "--since", "-5d", "--by", "stage", "--top", "100"], &["200000 counts"]);
+    check(&["--since", "-1h", "--until", "-2h"], &["received", "one event can meet"]);
 }

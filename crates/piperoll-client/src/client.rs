@@ -82,6 +82,14 @@ impl Client {
         Ok(self.queries().values(self.request(request)).await?.into_inner())
     }
 
+    /// Counts events over time.
+    pub async fn histogram(
+        &self,
+        request: v1::HistogramRequest,
+    ) -> Result<v1::HistogramResponse, ClientError> {
+        Ok(self.queries().histogram(self.request(request)).await?.into_inner())
+    }
+
     /// Fetches one event by its address, `class@sequence` or `tenant/class@sequence`.
     pub async fn get(&self, address: &str) -> Result<v1::EventRecord, ClientError> {
         let request = v1::GetRequest { address: address.to_owned() };

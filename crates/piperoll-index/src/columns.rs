@@ -262,6 +262,12 @@ impl Terms for Columns {
         Ok(Bits::scan(&self.times, |time| range.contains(&time)).to_bitmap() & timed)
     }
 
+    fn claimed_times(&self, among: &RoaringBitmap, each: &mut dyn FnMut(u32, i64)) -> Result<(), IndexError> {
+        let timed = among.iter().filter(|ordinal| self.timed.has(*ordinal));
+        timed.for_each(|ordinal| each(ordinal, self.times.get(ordinal as usize).copied().unwrap_or(0)));
+        Ok(())
+    }
+
     fn count_terms(
         &self,
         field: Field,

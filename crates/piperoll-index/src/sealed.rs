@@ -13,7 +13,7 @@ use crate::{
         PRIVATE_VERSION, Private, TRAILER_BYTES, TRAILER_MAGIC,
     },
     terms::{FrameRow, Summary, Terms, bitmap_fields},
-    wire::{u16_at, u32_at, u64_at, within},
+    wire::{i64_at, u16_at, u32_at, u64_at, within},
 };
 use bitmaps::BitmapSection;
 use blocks::Blocks;
@@ -198,6 +198,17 @@ impl<'a> SealedIndex<'a> {
         )
     }
 
+    /// The set of the events that have a claimed time.
+    fn timed(&self) -> Result<RoaringBitmap, IndexError> {
+        let end = self.layout.summary.end;
+        let timed = self.private(Private::Timed, 0, bytes_of(end))?;
+        if Bits::highest(timed).is_some_and(|highest| highest >= end) {
+            let start = self.layout.private.start(Private::Timed);
+            return Err(IndexError::damaged(start, "a bit for each event, and zeros after them"));
+        }
+        Ok(RoaringBitmap::from_lsb0_bytes(0, timed))
+    }
+
     /// The set of the events that have a value of this field.
     fn presence(&self, field: Field) -> Result<RoaringBitmap, IndexError> {
         let Some(index) = self.layout.fields.iter().position(|(other, _)| *other == field) else {
@@ -307,12 +318,7 @@ impl Terms for SealedIndex<'_> {
 
     fn with_time(&self, range: RangeInclusive<i64>) -> Result<RoaringBitmap, IndexError> {
         let end = self.layout.summary.end;
-        let timed = self.private(Private::Timed, 0, bytes_of(end))?;
-        if Bits::highest(timed).is_some_and(|highest| highest >= end) {
-            let start = self.layout.private.start(Private::Timed);
-            return Err(IndexError::damaged(start, "a bit for each event, and zeros after them"));
-        }
-        let timed = RoaringBitmap::from_lsb0_bytes(0, timed);
+        let timed = self.timed()?;
         let (earliest, latest) = self.layout.summary.time.unwrap_or_default();
         if range.contains(&earliest.0) && range.contains(&latest.0) {
             return Ok(timed);
@@ -320,6 +326,13 @@ impl Terms for SealedIndex<'_> {
         let times = self.private(Private::Times, 0, 8 * end as usize)?;
         Ok(Bits::scan(times.as_chunks().0, |time| range.contains(&i64::from_le_bytes(time))).to_bitmap()
             & timed)
+    }
+
+    fn claimed_times(&self, among: &RoaringBitmap, each: &mut dyn FnMut(u32, i64)) -> Result<(), IndexError> {
+        let timed = self.timed()? & among;
+        let times = self.private(Private::Times, 0, 8 * self.layout.summary.end as usize)?;
+        timed.iter().for_each(|ordinal| each(ordinal, i64_at(times, 8 * ordinal as usize).unwrap_or(0)));
+        Ok(())
     }
 
     fn count_terms(

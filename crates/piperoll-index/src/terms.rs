@@ -158,6 +158,9 @@ pub trait Terms {
     /// Events whose claimed time is in the range.
     fn with_time(&self, range: RangeInclusive<i64>) -> Result<RoaringBitmap, IndexError>;
 
+    /// The claimed time of each event of `among` that has one, by ascending ordinal.
+    fn claimed_times(&self, among: &RoaringBitmap, each: &mut dyn FnMut(u32, i64)) -> Result<(), IndexError>;
+
     /// For each term of a bitmap field, how many events of `among` have it; terms that none has may be left
     /// out. No order, each term once.
     fn count_terms(

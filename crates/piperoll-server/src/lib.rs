@@ -4,6 +4,7 @@
 //! an event is its bytes.
 
 mod audit;
+mod buckets;
 mod clock;
 mod config;
 mod connection;

@@ -2,6 +2,7 @@
 
 use super::{
     answers::{Answers, answers_and_end},
+    histogram,
     records::{address, event_record, filter, order, subject},
     tail, values,
 };
@@ -70,6 +71,15 @@ impl QueryService for QueryGrpc {
     ) -> Result<Response<v1::ValuesResponse>, Status> {
         let (tenant, request) = self.take(request)?;
         let answer = values::answer(&self.0, tenant, request).await;
+        answer.map(Response::new).map_err(|refusal| self.0.refused(refusal))
+    }
+
+    async fn histogram(
+        &self,
+        request: Request<v1::HistogramRequest>,
+    ) -> Result<Response<v1::HistogramResponse>, Status> {
+        let (tenant, request) = self.take(request)?;
+        let answer = histogram::answer(&self.0, tenant, request).await;
         answer.map(Response::new).map_err(|refusal| self.0.refused(refusal))
     }
 

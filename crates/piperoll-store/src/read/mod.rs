@@ -7,8 +7,11 @@
 
 mod count;
 mod error;
+mod extent;
 mod follow;
 mod get;
+mod grid;
+mod histogram;
 mod holes;
 mod listing;
 mod matching;
@@ -24,6 +27,9 @@ mod zone;
 
 pub use count::{Count, Counted, GROUP_SUBJECTS_MAX, Group};
 pub use error::ReadError;
+pub use extent::Time;
+pub use grid::HISTOGRAM_CELLS_MAX;
+pub use histogram::{Bars, Histogram, Series, Split};
 pub use listing::{ListValues, Listed, VALUES_EVENTS_READ_MAX};
 pub use pinned::Record;
 pub use position::{Order, POSITION_TEXT_BYTES_MAX, Position, PositionError};

@@ -8,6 +8,7 @@ mod confirm;
 mod connection;
 mod count;
 mod demo;
+mod histogram;
 mod inspect;
 mod query;
 mod seal;
@@ -57,6 +58,8 @@ enum Command {
     Query(query::Args),
     /// Count events, by up to two fields
     Count(count::Args),
+    /// Count events over time, as bars
+    Histogram(histogram::Args),
     /// List the values that a field has
     Values(values::Args),
     /// Follow events as they are stored
@@ -146,6 +149,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Append(args) => block_on(append::run(args)),
         Command::Query(args) => block_on(query::run(args)),
         Command::Count(args) => block_on(count::run(args)),
+        Command::Histogram(args) => block_on(histogram::run(args)),
         Command::Values(args) => block_on(values::run(args)),
         Command::Tail(args) => block_on(tail::run(args)),
         Command::Status(args) => block_on(status::run(args)),

@@ -1,5 +1,6 @@
 //! What the program prints: tables for people, JSON and CSV for programs. Data goes to stdout, words to stderr.
 
+pub(crate) mod bars;
 pub(crate) mod events;
 pub(crate) mod text;
 

@@ -111,7 +111,8 @@ impl Model {
 pub(super) const SUBJECTS: [&str; 10] =
     ["stage", "outcome", "actor", "class", "run", "run_attempt", "label", "artifact", "attr.k", "reason"];
 
-fn values(subject: &Subject, entry: &Entry) -> BTreeSet<Option<String>> {
+/// The values of a subject that an entry has; `None` alone where it has none.
+pub(super) fn values(subject: &Subject, entry: &Entry) -> BTreeSet<Option<String>> {
     let event = EventView::stored(&entry.event).unwrap();
     let found: BTreeSet<Option<String>> = match subject {
         Subject::Class => BTreeSet::from([Some(entry.class.clone())]),

@@ -1,13 +1,15 @@
-//! Lists of values against a scan, on random events, filters, rolls, seals and restarts.
+//! Lists of values and histograms against a scan, on random events, filters, rolls, seals and restarts.
 
 use super::{
-    events::{event, filter},
-    model::{Model, SUBJECTS},
+    events::{SECOND, START, event, filter},
+    model::{Entry, Model, SUBJECTS, values},
     world::{World, tenant},
 };
-use crate::read::{Count, ListValues, Listed};
+use crate::read::{Bars, Count, Histogram, ListValues, Listed, Order, Series, Split, Time};
 use piperoll_filter::{Filter, Subject};
+use piperoll_format::{event::EventView, units::UnixNanos};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 const CLASSES: [&str; 3] = ["a", "ab", "b"];
 
@@ -19,6 +21,13 @@ enum Step {
     Seal,
     Restart,
     Values { filter: Filter, subject: usize, begins: &'static str, limit: usize },
+    Histogram { filter: Filter, claimed: bool, borders: Vec<i64>, split_by: Option<usize>, limit: usize },
+}
+
+/// Seconds; none, few or many borders.
+fn borders() -> impl Strategy<Value = Vec<i64>> {
+    let some = prop::collection::btree_set(-25_i64..60, 0..6).prop_map(|set| set.into_iter().collect());
+    prop_oneof![some, Just((-25..75).collect())]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -32,6 +41,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Restart),
         6 => (filter(), 0..SUBJECTS.len(), begins, 1_usize..6)
             .prop_map(|(filter, subject, begins, limit)| Step::Values { filter, subject, begins, limit }),
+        6 => (filter(), any::<bool>(), borders(), prop::option::of(0..SUBJECTS.len()), 1_usize..4)
+            .prop_map(|(filter, claimed, borders, split_by, limit)| Step::Histogram { filter, claimed, borders, split_by, limit }),
     ]
 }
 
@@ -52,6 +63,14 @@ impl Run {
             Step::Seal => self.world.seal(),
             Step::Restart => self.world.restart(),
             Step::Values { filter, subject, begins, limit } => self.values(filter, subject, begins, limit),
+            Step::Histogram { filter, claimed, borders, split_by, limit } => {
+                let time = if claimed { Time::Claimed } else { Time::Received };
+                let borders =
+                    borders.into_iter().map(|second| UnixNanos(START.0 + second * SECOND)).collect();
+                let split_by = split_by.map(|at| Subject::parse(SUBJECTS[at]).unwrap());
+                let tenant = tenant();
+                self.histogram(&Histogram { tenant, filter, time, borders, split_by, split_limit: limit });
+            }
         }
     }
 
@@ -69,6 +88,53 @@ impl Run {
         let found = self.world.reader().values(&list, &|| false).unwrap();
         assert_eq!(found, Listed { values, values_omitted }, "{} {list:?}", list.filter);
     }
+
+    fn histogram(&self, histogram: &Histogram) {
+        let entries = self.model.scan(&histogram.filter, Order::OldestFirst);
+        let found = self.world.reader().histogram(histogram, &|| false).unwrap();
+        assert_eq!(found, bars(histogram, &entries), "{} {histogram:?}", histogram.filter);
+        let times: Vec<_> = match histogram.time {
+            Time::Received => entries.iter().map(|entry| entry.received).collect(),
+            Time::Claimed => {
+                entries.iter().filter_map(|entry| EventView::stored(&entry.event).unwrap().time()).collect()
+            }
+        };
+        let (from, until) = histogram.time.bounds(&histogram.filter);
+        let reader = self.world.reader();
+        let extent = reader.extent(&histogram.tenant, &histogram.filter, histogram.time, &|| false).unwrap();
+        for time in times {
+            assert!(from.is_none_or(|from| from <= time), "{}", histogram.filter);
+            assert!(until.is_none_or(|until| time < until), "{}", histogram.filter);
+            assert!(extent.as_ref().is_some_and(|extent| extent.contains(&time)), "{}", histogram.filter);
+        }
+    }
+}
+
+/// The counts of a histogram, one event at a time.
+fn bars(histogram: &Histogram, entries: &[Entry]) -> Bars {
+    let Histogram { time, borders, split_by, split_limit, .. } = histogram;
+    let buckets = borders.len().saturating_sub(1);
+    let (mut counts, mut untimed) = (vec![0; buckets], 0);
+    let mut series = BTreeMap::<Option<String>, Vec<u64>>::new();
+    for entry in entries {
+        let at = match time {
+            Time::Received => Some(entry.received),
+            Time::Claimed => EventView::stored(&entry.event).unwrap().time(),
+        };
+        untimed += u64::from(at.is_none());
+        let is_in = |bucket: &usize| at.is_some_and(|at| borders[*bucket] <= at && at < borders[bucket + 1]);
+        let Some(bucket) = (0..buckets).find(is_in) else { continue };
+        counts[bucket] += 1;
+        for value in split_by.iter().flat_map(|by| values(by, entry)) {
+            series.entry(value).or_insert_with(|| vec![0; buckets])[bucket] += 1;
+        }
+    }
+    let mut series: Vec<_> = series.into_iter().map(|(value, counts)| Series { value, counts }).collect();
+    series.sort_by_key(|series| std::cmp::Reverse(series.counts.iter().sum::<u64>()));
+    let omitted = series.split_off((*split_limit).min(series.len()));
+    let rest = (0..buckets).map(|bucket| omitted.iter().map(|series| series.counts[bucket]).sum()).collect();
+    let split = Split { series, rest, values_omitted: omitted.len() as u64 };
+    Bars { counts, untimed, split: split_by.is_some().then_some(split) }
 }
 
 fn cases() -> u32 {

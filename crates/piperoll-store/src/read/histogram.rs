@@ -1,0 +1,317 @@
+//! Counts over time, whole or split by one subject.
+//!
+//! Frames know when they were received, and the index knows the claimed times, so that no event is read unless
+//! the filter or the subject needs it.
+
+use super::{
+    Reader,
+    count::{bitmap_field, check_subject},
+    error::ReadError,
+    extent::Time,
+    grid::Grid,
+    matching::{for_each_match, for_each_ordinal},
+    pinned::SegmentReader,
+    position::Order,
+    values::combinations,
+    walk::Question,
+};
+use crate::disk::Disk;
+use piperoll_filter::{Filter, Subject};
+use piperoll_format::{event::Field, names::Name, units::UnixNanos};
+use piperoll_index::{IndexError, Terms, group};
+use roaring::RoaringBitmap;
+use std::{collections::BTreeMap, ops::Range};
+
+/// Values of a segment up to which it pays to make a bitmap for each.
+const TERMS_CROSSED_MAX: usize = 64;
+/// Buckets of a segment up to which it pays to count the values in each.
+const PARTS_CROSSED_MAX: usize = 64;
+
+/// What to count, in which buckets.
+#[derive(Clone, Debug)]
+pub struct Histogram {
+    /// Whose logs.
+    pub tenant: Name,
+    /// Which events.
+    pub filter: Filter,
+    /// By which time.
+    pub time: Time,
+    /// Where the buckets begin, ascending, and where the last one ends. Events outside of them are left out.
+    pub borders: Vec<UnixNanos>,
+    /// What to split each bucket by. Of a repeated subject an event is counted once for each of its values.
+    pub split_by: Option<Subject>,
+    /// At most this many values, the most frequent; the others are counted together.
+    pub split_limit: usize,
+}
+
+/// How many, when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bars {
+    /// Of each bucket, the events in it.
+    pub counts: Vec<u64>,
+    /// Events that match and do not have the time.
+    pub untimed: u64,
+    /// The same by value, where that was asked for.
+    pub split: Option<Split>,
+}
+
+/// Counts by bucket and value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// The most frequent values, the most frequent first, then by their text.
+    pub series: Vec<Series>,
+    /// Of each bucket, what the values left out have together.
+    pub rest: Vec<u64>,
+    /// Values that the limit left out.
+    pub values_omitted: u64,
+}
+
+/// One value's counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Series {
+    /// The value; `None` for the events that lack it.
+    pub value: Option<String>,
+    /// Of each bucket, the events that have it.
+    pub counts: Vec<u64>,
+}
+
+impl<D: Disk> Reader<D> {
+    /// Counts what matches over time. `cancelled` is asked from time to time whether to give up.
+    pub fn histogram(&self, histogram: &Histogram, cancelled: &dyn Fn() -> bool) -> Result<Bars, ReadError> {
+        histogram.split_by.iter().try_for_each(check_subject)?;
+        let question = Question { filter: &histogram.filter, order: Order::OldestFirst, cancelled };
+        let logs = self.core.catalog.logs_of(&histogram.tenant);
+        let grid = Grid::new(histogram.borders.len().saturating_sub(1));
+        let mut counting = Counting { histogram, question: &question, grid };
+        for_each_match(&question, &logs, &mut |reader, exact| counting.segment(reader, exact))?;
+        let mut grid = counting.grid;
+        let counts = std::mem::take(&mut grid.counts);
+        let untimed = grid.untimed;
+        grid.counts = vec![0; counts.len()];
+        let split = histogram.split_by.as_ref().map(|_| grid.into_split(histogram.split_limit));
+        Ok(Bars { counts, untimed, split })
+    }
+}
+
+/// Events of a segment that are in one bucket.
+enum Part {
+    /// They follow each other.
+    Range(Range<u32>),
+    Set(RoaringBitmap),
+}
+
+impl Part {
+    /// How many of the events are in it.
+    fn count_in(&self, events: &RoaringBitmap) -> u64 {
+        match self {
+            Self::Range(range) => events.range_cardinality(range.clone()),
+            Self::Set(set) => events.intersection_len(set),
+        }
+    }
+
+    /// Those of the events that are in it.
+    fn of(&self, events: &RoaringBitmap) -> RoaringBitmap {
+        match self {
+            Self::Range(range) => {
+                let mut inside = events.clone();
+                inside.remove_range(..range.start);
+                inside.remove_range(range.end..);
+                inside
+            }
+            Self::Set(set) => events & set,
+        }
+    }
+}
+
+/// The parts of a segment, by bucket.
+#[derive(Default)]
+struct Parts {
+    parts: Vec<(usize, Part)>,
+    /// Events that do not have the time.
+    untimed: u64,
+}
+
+/// Counts of a value, by bucket.
+type Valued = Vec<(Option<String>, Vec<(usize, u64)>)>;
+
+struct Counting<'a> {
+    histogram: &'a Histogram,
+    question: &'a Question<'a>,
+    grid: Grid,
+}
+
+impl Counting<'_> {
+    fn segment(&mut self, reader: &mut SegmentReader, exact: &RoaringBitmap) -> Result<(), ReadError> {
+        let Histogram { time, borders, .. } = self.histogram;
+        let parts = reader.ask(|terms| match time {
+            Time::Received => Ok(Some(by_frames(terms, borders)?)),
+            Time::Claimed => by_times(terms, exact, borders),
+        })?;
+        let Some(Parts { parts, untimed }) = parts else { return self.by_reading(reader, exact) };
+        let valued = match &self.histogram.split_by {
+            None => Some(Vec::new()),
+            Some(Subject::Class) => {
+                let counts = parts.iter().map(|(bucket, part)| (*bucket, part.count_in(exact))).collect();
+                Some(vec![(Some(reader.class().as_str().to_owned()), counts)])
+            }
+            Some(subject) => match bitmap_field(subject) {
+                Some(field) => reader.ask(|terms| split(terms, field, exact, &parts))?,
+                None => None,
+            },
+        };
+        let Some(valued) = valued else { return self.by_reading(reader, exact) };
+        self.grid.untimed = self.grid.untimed.saturating_add(untimed);
+        for (bucket, part) in &parts {
+            self.grid.add(*bucket, part.count_in(exact));
+        }
+        for (value, counts) in valued {
+            for (bucket, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+                self.grid.add_value(bucket, value.clone(), count)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn by_reading(&mut self, reader: &mut SegmentReader, exact: &RoaringBitmap) -> Result<(), ReadError> {
+        let Histogram { time, borders, split_by, .. } = self.histogram;
+        for_each_ordinal(self.question, exact, |ordinal| {
+            let (at, found) = reader.with_event(ordinal, |seen, event| {
+                let at = match time {
+                    Time::Received => Some(seen.received),
+                    Time::Claimed => event.time(),
+                };
+                (
+                    at,
+                    split_by
+                        .iter()
+                        .flat_map(|by| combinations(std::slice::from_ref(by), seen.class, event))
+                        .collect::<Vec<_>>(),
+                )
+            })?;
+            let Some(at) = at else {
+                self.grid.untimed = self.grid.untimed.saturating_add(1);
+                return Ok(());
+            };
+            let Some(bucket) = bucket_of(borders, at) else { return Ok(()) };
+            self.grid.add(bucket, 1);
+            found.into_iter().flatten().try_for_each(|value| self.grid.add_value(bucket, value, 1))
+        })
+    }
+}
+
+/// The bucket that a time is in, if it is in one.
+fn bucket_of(borders: &[UnixNanos], time: UnixNanos) -> Option<usize> {
+    let behind = borders.partition_point(|border| *border <= time);
+    behind.checked_sub(1).filter(|_| behind < borders.len())
+}
+
+/// Frames follow each other in time, so that those of a bucket do too: two searches find them.
+fn by_frames(terms: &dyn Terms, borders: &[UnixNanos]) -> Result<Parts, IndexError> {
+    let summary = terms.summary();
+    let mut parts = Vec::new();
+    let mut number = 0;
+    while number < summary.frames {
+        let frame = terms.frame_at(number)?;
+        let behind = borders.partition_point(|border| *border <= frame.received);
+        let next = match borders.get(behind) {
+            Some(border) => first_frame(terms, number + 1, *border)?,
+            None => summary.frames,
+        };
+        let end = if next < summary.frames { terms.frame_at(next)?.first } else { summary.end };
+        if let Some(bucket) = bucket_of(borders, frame.received) {
+            parts.push((bucket, Part::Range(frame.first..end)));
+        }
+        number = next;
+    }
+    Ok(Parts { parts, untimed: 0 })
+}
+
+/// The first frame from `low` on that was received at `time` or later.
+fn first_frame(terms: &dyn Terms, mut low: u32, time: UnixNanos) -> Result<u32, IndexError> {
+    let mut high = terms.summary().frames;
+    while low < high {
+        let middle = low.midpoint(high);
+        if terms.frame_at(middle)?.received < time {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
+/// By the column of claimed times; `None` where some of the events cannot be read, so that nothing knows theirs.
+fn by_times(
+    terms: &dyn Terms,
+    exact: &RoaringBitmap,
+    borders: &[UnixNanos],
+) -> Result<Option<Parts>, IndexError> {
+    if !terms.unreadable()?.is_disjoint(exact) {
+        return Ok(None);
+    }
+    let mut sets = BTreeMap::<usize, RoaringBitmap>::new();
+    let mut timed = 0;
+    // Events that stand together are of about one time.
+    let mut last: Option<(usize, Range<UnixNanos>)> = None;
+    terms.claimed_times(exact, &mut |ordinal, time| {
+        timed += 1;
+        let time = UnixNanos(time);
+        if !last.as_ref().is_some_and(|(_, range)| range.contains(&time)) {
+            last = bucket_of(borders, time)
+                .and_then(|bucket| Some((bucket, *borders.get(bucket)?..*borders.get(bucket + 1)?)));
+        }
+        if let Some((bucket, _)) = &last {
+            sets.entry(*bucket).or_default().insert(ordinal);
+        }
+    })?;
+    let parts = sets.into_iter().map(|(bucket, set)| (bucket, Part::Set(set))).collect();
+    Ok(Some(Parts { parts, untimed: exact.len().saturating_sub(timed) }))
+}
+
+/// Counts by value from bitmaps alone; `None` where reading the events is less work, or says more.
+fn split(
+    terms: &dyn Terms,
+    field: Field,
+    exact: &RoaringBitmap,
+    parts: &[(usize, Part)],
+) -> Result<Option<Valued>, IndexError> {
+    if !terms.unreadable()?.is_disjoint(exact) {
+        return Ok(None);
+    }
+    let mut found = Vec::new();
+    terms.count_terms(field, exact, &mut |term, _| found.push(term.to_vec()))?;
+    if found.len() <= TERMS_CROSSED_MAX {
+        return Ok(Some(by_terms(terms, field, exact, (&found, parts))?));
+    }
+    if parts.len() > PARTS_CROSSED_MAX {
+        return Ok(None);
+    }
+    let mut valued = Vec::new();
+    for (bucket, part) in parts {
+        let groups = group(terms, field, &part.of(exact))?.unwrap_or_default();
+        valued.extend(groups.into_iter().map(|(value, count)| (value, vec![(*bucket, count)])));
+    }
+    Ok(Some(valued))
+}
+
+fn by_terms(
+    terms: &dyn Terms,
+    field: Field,
+    exact: &RoaringBitmap,
+    (found, parts): (&[Vec<u8>], &[(usize, Part)]),
+) -> Result<Valued, IndexError> {
+    let counts = |events: &RoaringBitmap| {
+        parts.iter().map(|(bucket, part)| (*bucket, part.count_in(events))).collect::<Vec<_>>()
+    };
+    let mut rest = exact.clone();
+    let mut valued = Vec::new();
+    for term in found {
+        let with_term = terms.with_terms(field, &[term])? & exact;
+        rest -= &with_term;
+        let groups = group(terms, field, &with_term)?.unwrap_or_default();
+        let value = groups.into_iter().find_map(|(value, _)| value);
+        valued.push((value, counts(&with_term)));
+    }
+    valued.push((None, counts(&rest)));
+    Ok(valued)
+}

@@ -35,6 +35,8 @@ pub struct Columns {
     pub(crate) frames: Vec<FrameRow>,
     /// Of each ordinal, where the event's field begins in the `.log`; 0 for none.
     pub(crate) offsets: Vec<u32>,
+    /// Of each ordinal, the crc32 of the event's bytes; 0 for none.
+    pub(crate) checks: Vec<u32>,
     /// Of each ordinal, the claimed time; 0 for none.
     pub(crate) times: Vec<i64>,
     /// Ordinals with a claimed time.
@@ -63,6 +65,7 @@ impl Columns {
             summary: Summary::default(),
             frames: Vec::new(),
             offsets: Vec::new(),
+            checks: Vec::new(),
             times: Vec::new(),
             timed: Bits::default(),
             fields,
@@ -94,6 +97,7 @@ impl Columns {
         let row = self.place(offset, frame, checked.is_some())?;
         let end = row.end() as usize;
         self.offsets.resize(end, 0);
+        self.checks.resize(end, 0);
         self.times.resize(end, 0);
         self.timed.grow(row.end());
         self.fields.iter_mut().for_each(|field| field.ids.resize(end, 0));
@@ -109,7 +113,7 @@ impl Columns {
     pub fn memory_bytes(&self) -> usize {
         let fixed = size_of::<Self>()
             + size_of::<FrameRow>() * self.frames.capacity()
-            + size_of::<u32>() * self.offsets.capacity()
+            + size_of::<u32>() * (self.offsets.capacity() + self.checks.capacity())
             + size_of::<i64>() * self.times.capacity();
         let fields: usize = self.fields.iter().map(Interned::memory_bytes).sum();
         fixed + self.timed.capacity_bytes() + fields + self.exact.memory_bytes()
@@ -145,6 +149,7 @@ impl Columns {
             first: first.0,
             events: header.event_count,
             readable,
+            head_check: crc32fast::hash(frame.head()),
         })
     }
 
@@ -168,6 +173,9 @@ impl Columns {
             if let Some(offset) = self.offsets.get_mut(ordinal as usize) {
                 // It fits: the end of the frame was checked.
                 *offset = u32::try_from(row.offset.0 + field).unwrap_or(0);
+            }
+            if let Some(check) = self.checks.get_mut(ordinal as usize) {
+                *check = crc32fast::hash(event.bytes);
             }
             view.for_each_term(&mut |term| self.term(ordinal, &term));
         }
@@ -243,6 +251,10 @@ impl Terms for Columns {
 
     fn field_offset(&self, ordinal: u32) -> Result<u32, IndexError> {
         Ok(self.offsets.get(ordinal as usize).copied().unwrap_or(0))
+    }
+
+    fn event_check(&self, ordinal: u32) -> Result<u32, IndexError> {
+        Ok(self.checks.get(ordinal as usize).copied().unwrap_or(0))
     }
 
     fn with_terms(&self, field: Field, terms: &[&[u8]]) -> Result<RoaringBitmap, IndexError> {

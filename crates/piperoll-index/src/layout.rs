@@ -7,7 +7,7 @@
 //!         for each: field number u16 | kind u16 (1 bitmap, 2 exact) | zero (4) | offset u64 | length u64
 //!         the exact section, then the bitmap sections by ascending field number; each at a multiple of 8
 //! ------  canonical length: the private part, which a release may change
-//!         frames, event offsets, times, presence: each at a multiple of 8
+//!         frames, event offsets, checks, times, presence: each at a multiple of 8
 //!         crc32 of every 4,096 bytes before it, u32 each
 //!         trailer, 256 bytes
 //! ```
@@ -43,7 +43,7 @@ pub(crate) const SECTION_HEAD_BYTES: usize = 8;
 /// Begins the trailer.
 pub(crate) const TRAILER_MAGIC: &[u8; 8] = b"PIPEPRIV";
 /// Version of the private part.
-pub(crate) const PRIVATE_VERSION: u16 = 1;
+pub(crate) const PRIVATE_VERSION: u16 = 2;
 /// The trailer ends the file.
 pub(crate) const TRAILER_BYTES: usize = 256;
 /// Bytes under one checksum.
@@ -56,6 +56,8 @@ pub(crate) enum Private {
     Frames,
     /// Of each ordinal u32: where the event's field begins in the `.log`, 0 for none.
     Offsets,
+    /// Of each ordinal u32: the crc32 of the event's bytes, 0 for none.
+    Checks,
     /// Of each ordinal i64: the claimed time, 0 for none.
     Times,
     /// Of each ordinal a bit: whether there is a claimed time.
@@ -66,5 +68,6 @@ pub(crate) enum Private {
 }
 
 impl Private {
-    pub(crate) const ALL: [Self; 5] = [Self::Frames, Self::Offsets, Self::Times, Self::Timed, Self::Presence];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Frames, Self::Offsets, Self::Checks, Self::Times, Self::Timed, Self::Presence];
 }

@@ -28,8 +28,8 @@ pub use keys::{
     text_key,
 };
 pub use layout::CANONICAL_VERSION;
-pub use sealed::{IndexLayout, SealedIndex};
-pub use terms::{EventPlace, FrameRow, Summary, Terms, event_field};
+pub use sealed::{GoodBlocks, IndexLayout, SealedIndex};
+pub use terms::{EventPlace, FrameRow, Summary, Terms, checked_event};
 pub use writer::{Builder, BuiltIndex};
 
 #[cfg(test)]

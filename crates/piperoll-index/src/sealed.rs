@@ -17,6 +17,7 @@ use crate::{
 };
 use bitmaps::BitmapSection;
 use blocks::Blocks;
+pub use blocks::GoodBlocks;
 use exact::ExactSection;
 use piperoll_format::{event::Field, limits::SEGMENT_EVENTS_MAX, units::Root};
 use roaring::RoaringBitmap;
@@ -86,12 +87,12 @@ impl Trailer {
         check_version("private", u16_at(content, 8).unwrap_or(0), PRIVATE_VERSION)?;
         let place = |at| usize::try_from(u64_at(content, at)?).ok();
         let read = || {
-            let starts = [place(24)?, place(32)?, place(40)?, place(48)?, place(56)?];
+            let starts = [place(24)?, place(32)?, place(40)?, place(48)?, place(56)?, place(64)?];
             Some(Self {
                 canonical_length: place(16)?,
-                private: PrivateParts { starts, presence_end: place(72)? },
-                checks: place(64)?,
-                summary: Summary::read(content.get(80..)?)?,
+                private: PrivateParts { starts, presence_end: place(80)? },
+                checks: place(72)?,
+                summary: Summary::read(content.get(88..)?)?,
             })
         };
         let trailer = read().ok_or_else(|| damaged("places within the file"))?;
@@ -102,8 +103,13 @@ impl Trailer {
     fn adds_up(&self, end: usize) -> bool {
         let Summary { end: ordinals, events, frames, unreadable, timed, .. } = self.summary;
         let ordinals = ordinals as usize;
-        let lengths =
-            [FrameRow::BYTES * frames as usize, 4 * ordinals, 8 * ordinals, bytes_of(self.summary.end)];
+        let lengths = [
+            FrameRow::BYTES * frames as usize,
+            4 * ordinals,
+            4 * ordinals,
+            8 * ordinals,
+            bytes_of(self.summary.end),
+        ];
         let [first, others @ ..] = self.private.starts;
         let mut limits = others.into_iter();
         let fit = self.private.starts.iter().zip(lengths).all(|(&start, length)| {
@@ -132,7 +138,7 @@ impl<'a> SealedIndex<'a> {
         let trailer = Trailer::read(bytes)?;
         let cut = || IndexError::damaged(trailer.checks, "checksums of all blocks");
         let (content, checks) = bytes.split_at_checked(trailer.checks).ok_or_else(cut)?;
-        let blocks = Blocks::new(content, checks);
+        let blocks = Blocks::new(content, checks, GoodBlocks::none_of(content.len()));
         let first = blocks.part(0, FIRST_BLOCK_BYTES, trailer.canonical_length)?;
         let log_root = check_first_block(first, &trailer)?;
         let (exact, fields) = read_directory(&blocks, trailer.canonical_length)?;
@@ -150,12 +156,22 @@ impl<'a> SealedIndex<'a> {
     }
 
     /// Opens a whole `.idx` once more, of which the layout is known. Each block is checked again before it is looked
-    /// at.
-    pub fn open_again(bytes: &'a [u8], layout: &Arc<IndexLayout>) -> Result<Self, IndexError> {
+    /// at, but for those in `good`.
+    pub fn open_again(
+        bytes: &'a [u8],
+        layout: &Arc<IndexLayout>,
+        good: Option<GoodBlocks>,
+    ) -> Result<Self, IndexError> {
         let cut = || IndexError::damaged(layout.length, "the end of the file, where it was before");
         let whole = bytes.split_at_checked(layout.checks).filter(|_| bytes.len() == layout.length);
         let (content, checks) = whole.ok_or_else(cut)?;
-        Ok(Self { bytes, blocks: Blocks::new(content, checks), layout: Arc::clone(layout) })
+        let good = good.unwrap_or_else(|| GoodBlocks::none_of(content.len()));
+        Ok(Self { bytes, blocks: Blocks::new(content, checks, good), layout: Arc::clone(layout) })
+    }
+
+    /// Which of its blocks were found good; grows as others are looked at.
+    pub fn good_blocks(&self) -> GoodBlocks {
+        self.blocks.good()
     }
 
     /// Where its parts lie.
@@ -207,6 +223,14 @@ impl<'a> SealedIndex<'a> {
             return Err(IndexError::damaged(start, "a bit for each event, and zeros after them"));
         }
         Ok(RoaringBitmap::from_lsb0_bytes(0, timed))
+    }
+
+    /// The u32 that a section of the private part has for an ordinal; 0 behind the last one.
+    fn of_ordinal(&self, part: Private, ordinal: u32) -> Result<u32, IndexError> {
+        if ordinal >= self.layout.summary.end {
+            return Ok(0);
+        }
+        Ok(u32_at(self.private(part, 4 * ordinal as usize, 4)?, 0).unwrap_or(0))
     }
 
     /// The set of the events that have a value of this field.
@@ -288,11 +312,11 @@ impl Terms for SealedIndex<'_> {
     }
 
     fn field_offset(&self, ordinal: u32) -> Result<u32, IndexError> {
-        if ordinal >= self.layout.summary.end {
-            return Ok(0);
-        }
-        let offset = self.private(Private::Offsets, 4 * ordinal as usize, 4)?;
-        Ok(u32_at(offset, 0).unwrap_or(0))
+        self.of_ordinal(Private::Offsets, ordinal)
+    }
+
+    fn event_check(&self, ordinal: u32) -> Result<u32, IndexError> {
+        self.of_ordinal(Private::Checks, ordinal)
     }
 
     fn with_terms(&self, field: Field, terms: &[&[u8]]) -> Result<RoaringBitmap, IndexError> {

@@ -12,7 +12,7 @@ use piperoll_format::{
     units::{Offset, Ordinal, UnixNanos},
 };
 use roaring::RoaringBitmap;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 /// What can be said of a segment's events at one look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,6 +74,7 @@ impl Summary {
 /// | 12 | 4 | first ordinal |
 /// | 16 | 4 | events |
 /// | 20 | 4 | 1 = readable, else 0 |
+/// | 24 | 4 | crc32 of the frame's header, message table and envelope |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FrameRow {
     /// When the daemon received it.
@@ -87,10 +88,13 @@ pub struct FrameRow {
     /// Whether its events can be served: `false` for a malformed and for a newer frame, whose events have
     /// ordinals and neither terms nor keys.
     pub readable: bool,
+    /// crc32 of all that stands before its payload
+    /// ([`FrameView::head`](piperoll_format::frame::FrameView::head)).
+    pub head_check: u32,
 }
 
 impl FrameRow {
-    pub(crate) const BYTES: usize = 24;
+    pub(crate) const BYTES: usize = 28;
 
     /// The ordinal after its last event.
     pub fn end(&self) -> u32 {
@@ -99,7 +103,7 @@ impl FrameRow {
 
     pub(crate) fn write(&self, offset: u32, out: &mut Vec<u8>) {
         out.extend(self.received.0.to_le_bytes());
-        for part in [offset, self.first, self.events, self.readable.into()] {
+        for part in [offset, self.first, self.events, self.readable.into(), self.head_check] {
             out.extend(part.to_le_bytes());
         }
     }
@@ -111,6 +115,7 @@ impl FrameRow {
             first: u32_at(bytes, 12)?,
             events: u32_at(bytes, 16)?,
             readable: u32_at(bytes, 20)? == 1,
+            head_check: u32_at(bytes, 24)?,
         })
     }
 }
@@ -121,15 +126,19 @@ pub struct EventPlace {
     /// The frame.
     pub frame: FrameRow,
     /// Where the event's field (tag, length, event) begins; `None` in a frame that is not readable.
-    /// [`event_field`] takes the event from there.
+    /// [`checked_event`] takes the event from there.
     pub field: Option<Offset>,
+    /// crc32 of the event's bytes.
+    pub check: u32,
 }
 
-/// The event whose field `bytes` begin with, which come from a frame that checks: its own bytes.
-pub fn event_field(bytes: &[u8]) -> Option<&[u8]> {
+/// Where in `bytes`, which begin at an event's field, the event's own bytes are, if `check` is their crc32: then they
+/// are those that were indexed.
+pub fn checked_event(bytes: &[u8], check: u32) -> Option<Range<usize>> {
     let (&0x0A, mut rest) = bytes.split_first()? else { return None };
-    let length = crate::wire::take_leb128(&mut rest)?;
-    rest.get(..usize::try_from(length).ok()?)
+    let length = usize::try_from(crate::wire::take_leb128(&mut rest)?).ok()?;
+    let start = bytes.len() - rest.len();
+    (crc32fast::hash(rest.get(..length)?) == check).then_some(start..start + length)
 }
 
 /// The index of one segment's events.
@@ -145,6 +154,9 @@ pub trait Terms {
 
     /// Where the event's field begins in the `.log`; 0 where it cannot be read or does not exist.
     fn field_offset(&self, ordinal: u32) -> Result<u32, IndexError>;
+
+    /// The crc32 of the event's bytes; 0 where it cannot be read or does not exist.
+    fn event_check(&self, ordinal: u32) -> Result<u32, IndexError>;
 
     /// Events that have one of these terms in a bitmap field; a text is its bytes, an enum its number as u64 little-endian.
     fn with_terms(&self, field: Field, terms: &[&[u8]]) -> Result<RoaringBitmap, IndexError>;
@@ -174,7 +186,8 @@ pub trait Terms {
     fn event_place(&self, ordinal: Ordinal) -> Result<Option<EventPlace>, IndexError> {
         let Some(frame) = self.frame_of(ordinal.0)? else { return Ok(None) };
         let field = Offset(self.field_offset(ordinal.0)?.into());
-        Ok(Some(EventPlace { frame, field: (field.0 != 0 && frame.readable).then_some(field) }))
+        let check = self.event_check(ordinal.0)?;
+        Ok(Some(EventPlace { frame, field: (field.0 != 0 && frame.readable).then_some(field), check }))
     }
 
     /// The frame that holds an event; `None` where there is none with this ordinal.

@@ -249,6 +249,8 @@ fn put_private(columns: &Columns, out: &mut Vec<u8>) -> Result<(), IndexError> {
     begin(out);
     put_all(columns.offsets.iter().map(|offset| offset.to_le_bytes()), out);
     begin(out);
+    put_all(columns.checks.iter().map(|check| check.to_le_bytes()), out);
+    begin(out);
     put_all(columns.times.iter().map(|time| time.to_le_bytes()), out);
     begin(out);
     out.extend(columns.timed.as_bytes());

@@ -21,6 +21,13 @@ impl SystemClock {
     }
 }
 
+impl SystemClock {
+    /// Nanoseconds since the clock was made.
+    pub(crate) fn monotonic_ns(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one clock")]
     fn now(&self) -> Moment {
@@ -28,8 +35,7 @@ impl Clock for SystemClock {
             Ok(after) => i64::try_from(after.as_nanos()).unwrap_or(i64::MAX),
             Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |nanos| -nanos),
         };
-        let monotonic_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        Moment { wall: UnixNanos(wall), monotonic_ns }
+        Moment { wall: UnixNanos(wall), monotonic_ns: self.monotonic_ns() }
     }
 
     fn is_synchronised(&self) -> bool {

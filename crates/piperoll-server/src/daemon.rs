@@ -15,7 +15,9 @@ use crate::{
 };
 use piperoll_format::{names::Name, units::UnixNanos};
 use piperoll_proto::TENANT_METADATA;
-use piperoll_store::{Appender, Clock as _, LogStatus, ReadError, Reader, SHARE_OF_QUEUE, os::OsDisk};
+use piperoll_store::{
+    Appender, Asker, Clock as _, Halt, LogStatus, ReadError, Reader, SHARE_OF_QUEUE, os::OsDisk,
+};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
@@ -114,15 +116,23 @@ impl Daemon {
     /// goes, the second argument of `ask` says so.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&Reader<OsDisk>, &dyn Fn() -> bool) -> Result<T, ReadError> + Send + 'static,
+        ask: impl FnOnce(&Reader<OsDisk>, &Asker<'_>) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| Refusal::stopping())?;
         let reader = self.reader.clone();
         let gone = SetOnDrop(Arc::default());
         let cancelled = Arc::clone(&gone.0);
+        let (clock, time_max) = (self.clock, self.limits.answer_time_max.0);
+        let bytes_max = self.limits.answer_bytes_max.0;
         let reading = self.tasks.spawn_blocking(move || {
             let _permit = permit;
-            ask(&reader, &|| cancelled.load(Relaxed))
+            let now = || clock.monotonic_ns();
+            let end = now().saturating_add(u64::try_from(time_max.as_nanos()).unwrap_or(u64::MAX));
+            let halt = || match cancelled.load(Relaxed) {
+                true => Some(Halt::Gone),
+                false => (now() >= end).then_some(Halt::Late),
+            };
+            ask(&reader, &Asker::new(&halt, &now, bytes_max))
         });
         let answer = reading.await.map_err(|error| Refusal::internal(error.to_string()))?;
         drop(gone);

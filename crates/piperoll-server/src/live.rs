@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use piperoll_filter::Filter;
 use piperoll_format::names::Name;
 use piperoll_proto::raw::TailPage;
-use piperoll_store::{Clock as _, Order, Position, Query, ReadError, Reader, Record, os::OsDisk};
+use piperoll_store::{Asker, Clock as _, Order, Position, Query, ReadError, Reader, Record, os::OsDisk};
 use prost::Message as _;
 use std::{
     collections::HashMap,
@@ -147,7 +147,7 @@ impl Group {
             if !reader.is_behind(&position) {
                 return Ok((handed, false));
             }
-            let page = reader.query(&Query { position: Some(position), ..self.query.clone() }, &|| false)?;
+            let page = reader.query(&Query { position: Some(position), ..self.query.clone() }, &Asker::patient())?;
             let mut reached = self.reached.lock();
             if !page.records.is_empty() {
                 let piece = Piece {

@@ -164,6 +164,10 @@ impl From<ReadError> for Refusal {
             ReadError::TooManyToRead { .. } => {
                 Self::new(Code::FailedPrecondition, "too_many_to_read", message)
             }
+            ReadError::Late => Self::new(Code::DeadlineExceeded, "answer_too_late", message),
+            ReadError::TooMuchToRead { .. } => {
+                Self::new(Code::FailedPrecondition, "too_much_to_read", message)
+            }
             ReadError::Cancelled => Self::new(Code::Cancelled, "cancelled", message),
         }
     }

@@ -12,7 +12,7 @@ use piperoll_format::frame::{FrameView, check_frame};
 use piperoll_format::names::Name;
 use piperoll_format::segment::SegmentHeader;
 use piperoll_format::units::{FrameSalt, Offset, Root, Sequence, UnixNanos};
-use piperoll_index::{IndexError, IndexLayout, SealedIndex};
+use piperoll_index::{GoodBlocks, IndexError, IndexLayout, SealedIndex};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -538,11 +538,11 @@ impl IndexBytes {
         }
     }
 
-    /// The index in these bytes.
-    pub(crate) fn open(&self) -> Result<SealedIndex<'_>, IndexError> {
+    /// The index in these bytes. What is `good` of it was checked for this reader before.
+    pub(crate) fn open(&self, good: Option<GoodBlocks>) -> Result<SealedIndex<'_>, IndexError> {
         let bytes = self.bytes();
         if let Some(layout) = self.layout.get() {
-            return SealedIndex::open_again(bytes, layout);
+            return SealedIndex::open_again(bytes, layout, good);
         }
         let index = SealedIndex::open(bytes)?;
         self.layout.get_or_init(|| index.layout());

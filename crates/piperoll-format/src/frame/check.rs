@@ -110,6 +110,22 @@ pub fn check_frame<'a>(
     Ok(frame)
 }
 
+/// Header and envelope of the frame at `offset` of a segment, of which `crc` is known to be the crc32 of
+/// [`FrameView::head`]. The rest of the frame is not looked at.
+pub fn check_frame_head(
+    bytes: &[u8],
+    offset: Offset,
+    crc: u32,
+) -> Result<(FrameHeader, &[u8]), FrameError> {
+    let header = FrameHeader::read(bytes, offset)?;
+    let need = FrameError::NeedBytes(header.length.into());
+    let frame = FrameView::split(header, bytes.get(..header.length as usize).ok_or(need)?).ok_or(need)?;
+    if crc32fast::hash(frame.head()) != crc {
+        return Err(bad("crc32 of the head", "that of these bytes", crc));
+    }
+    Ok((header, frame.envelope))
+}
+
 impl<'a> FrameView<'a> {
     /// `None` only where the header was not checked.
     fn split(header: FrameHeader, bytes: &'a [u8]) -> Option<Self> {
@@ -158,6 +174,12 @@ impl<'a> FrameView<'a> {
     /// The whole frame, padding included.
     pub fn bytes(&self) -> &'a [u8] {
         self.bytes
+    }
+
+    /// All that stands before the payload: header, message table and envelope.
+    pub fn head(&self) -> &'a [u8] {
+        let length = HEADER + self.table.len() + self.envelope.len();
+        self.bytes.get(..length).unwrap_or_default()
     }
 
     /// The envelope's bytes.

@@ -7,22 +7,40 @@ use crate::{
 };
 use std::{
     ops::Range,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
+
+/// Which blocks of an `.idx` were found good: a bit for each. A clone is the same one.
+#[derive(Clone)]
+pub struct GoodBlocks(Arc<[AtomicU64]>);
+
+impl GoodBlocks {
+    /// None yet, of so many bytes.
+    pub(super) fn none_of(bytes: usize) -> Self {
+        let words = bytes.div_ceil(BLOCK_BYTES).div_ceil(64);
+        Self((0..words).map(|_| AtomicU64::new(0)).collect())
+    }
+}
 
 /// Bytes with a checksum for each block.
 pub(super) struct Blocks<'a> {
     bytes: &'a [u8],
     checks: &'a [u8],
-    /// A bit for each block that was found good.
-    good: Vec<AtomicU64>,
+    good: GoodBlocks,
 }
 
 impl<'a> Blocks<'a> {
-    /// `checks` has a crc32 for every block of `bytes`.
-    pub(super) fn new(bytes: &'a [u8], checks: &'a [u8]) -> Self {
-        let words = bytes.len().div_ceil(BLOCK_BYTES).div_ceil(64);
-        Self { bytes, checks, good: (0..words).map(|_| AtomicU64::new(0)).collect() }
+    /// `checks` has a crc32 for every block of `bytes`, of which those in `good` are not looked at again.
+    pub(super) fn new(bytes: &'a [u8], checks: &'a [u8], good: GoodBlocks) -> Self {
+        Self { bytes, checks, good }
+    }
+
+    /// Which were found good so far, and will be.
+    pub(super) fn good(&self) -> GoodBlocks {
+        self.good.clone()
     }
 
     /// The checked bytes of a range.
@@ -55,7 +73,7 @@ impl<'a> Blocks<'a> {
 
     fn check(&self, block: usize) -> Result<(), IndexError> {
         let bit = 1_u64 << (block % 64);
-        let word = self.good.get(block / 64);
+        let word = self.good.0.get(block / 64);
         if word.is_some_and(|word| word.load(Ordering::Relaxed) & bit != 0) {
             return Ok(());
         }

@@ -1,10 +1,10 @@
 //! Where events lie, who sent them, and what columns refuse.
 
 use super::support::{CLASS, FIRST, FrameSpec, Kind, Log, Message, PRINCIPAL, SALT, class, root};
-use crate::{Builder, Columns, IndexError, Summary, Terms, event_field};
+use crate::{Builder, Columns, IndexError, Summary, Terms, checked_event};
 use piperoll_format::{
     event::Field,
-    frame::{ProducerKey, check_frame},
+    frame::{ProducerKey, check_frame, check_frame_head},
     units::{Offset, Ordinal, Sequence, UnixNanos},
 };
 
@@ -36,8 +36,19 @@ fn each_event_is_found_where_it_lies() {
         assert_eq!(place.frame.received, UnixNanos(event.received));
         assert_eq!(place.frame.first, frame.header().first_sequence.ordinal_from(FIRST).unwrap().0);
         assert_eq!(place.frame.readable, event.bytes.is_some());
-        let found = place.field.and_then(|field| event_field(&log.bytes[field.0 as usize..]));
+        let found = place.field.and_then(|field| {
+            let bytes = &log.bytes[field.0 as usize..];
+            checked_event(bytes, place.check).map(|event| &bytes[event])
+        });
         assert_eq!(found, event.bytes.as_deref());
+        for head in [0, 72, frame.head().len() - 1] {
+            let mut bytes = frame.bytes().to_vec();
+            bytes[head.min(frame.head().len() - 1)] ^= 1;
+            assert!(check_frame_head(&bytes, place.frame.offset, place.frame.head_check).is_err());
+        }
+        let (header, envelope) =
+            check_frame_head(frame.bytes(), place.frame.offset, place.frame.head_check).unwrap();
+        assert_eq!((&header, envelope), (frame.header(), frame.envelope()));
     }
     for ordinal in [3, 4, 5, 11, u32::MAX] {
         assert_eq!(log.ask(|terms| terms.event_place(Ordinal(ordinal)).unwrap()), None, "{ordinal}");
@@ -127,10 +138,11 @@ fn memory_grows_with_the_events_and_an_idle_log_costs_little() {
 }
 
 #[test]
-fn an_event_field_is_taken_only_whole() {
-    assert_eq!(event_field(b"\x0A\x02abc"), Some(&b"ab"[..]));
-    assert_eq!(event_field(b"\x0A\x00"), Some(&b""[..]));
+fn an_event_is_taken_only_whole_and_only_as_it_was() {
+    assert_eq!(checked_event(b"\x0A\x02abc", crc32fast::hash(b"ab")), Some(2..4));
+    assert_eq!(checked_event(b"\x0A\x02abc", crc32fast::hash(b"ac")), None);
+    assert_eq!(checked_event(b"\x0A\x00", crc32fast::hash(b"")), Some(2..2));
     for bytes in [&b""[..], b"\x0A", b"\x0A\x03ab", b"\x0B\x01a", b"\x0A\x82\x00ab"] {
-        assert_eq!(event_field(bytes), None, "{bytes:?}");
+        assert_eq!(checked_event(bytes, crc32fast::hash(b"ab")), None, "{bytes:?}");
     }
 }

@@ -25,7 +25,9 @@ pub(super) fn relations(config: &Config) -> Result<(), ConfigError> {
     if let Some((key, _)) = amounts.iter().find(|(_, amount)| amount.0 == 0) {
         return Err(wrong(key, "0 would refuse everything; it is at least 1"));
     }
+    at_least("limits.answer_bytes_max", limits.answer_bytes_max, 1 << 20)?;
     let spans = [
+        ("limits.answer_time_max", limits.answer_time_max.0, 1),
         ("limits.reader_stall_max", limits.reader_stall_max.0, 1),
         ("limits.tail_heartbeat", limits.tail_heartbeat.0, 1),
         ("retention.sweep_interval", config.retention.sweep_interval.0, 1),

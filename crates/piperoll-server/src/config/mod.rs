@@ -116,6 +116,10 @@ pub struct LimitsConfig {
     pub requests_bytes_max: Size,
     /// Queries, counts and steps of tails that read at one time.
     pub reads_max: Amount,
+    /// Longest time that a page of an answer, or a count, may take to be found.
+    pub answer_time_max: Span,
+    /// Most bytes of events that are read for a page of an answer, or for a count.
+    pub answer_bytes_max: Size,
     /// Queries whose answers are on their way at one time.
     pub queries_max: Amount,
     /// Tails connected at one time.
@@ -187,6 +191,8 @@ impl Default for LimitsConfig {
             stream_requests_max: Amount(1024),
             requests_bytes_max: Size(64 << 20),
             reads_max: Amount(16),
+            answer_time_max: Span::of_ms(60_000),
+            answer_bytes_max: Size(32 << 30),
             queries_max: Amount(64),
             tails_max: Amount(1_000),
             reader_stall_max: Span::of_ms(30_000),

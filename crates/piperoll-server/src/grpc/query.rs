@@ -123,7 +123,7 @@ impl QueryGrpc {
         let group_by = request.group_by.iter().enumerate().map(subject).collect::<Result<Vec<_>, _>>()?;
         let limit = if request.limit == 0 { COUNT_LIMIT } else { (request.limit as usize).min(GROUPS_MAX) };
         let count = Count { tenant, filter: filter(&request.filter, self.0.now())?, group_by, limit };
-        let counted = self.0.read(move |reader, cancelled| reader.count(&count, cancelled)).await?;
+        let counted = self.0.read(move |reader, asker| reader.count(&count, asker)).await?;
         Ok(v1::CountResponse {
             total: counted.total,
             groups: counted.groups.into_iter().map(count_group).collect(),
@@ -146,7 +146,7 @@ pub(super) fn position(text: &str) -> Result<Option<Position>, Refusal> {
 
 async fn page(daemon: &Arc<Daemon>, query: &Query, left: u32) -> Result<Page, Refusal> {
     let query = Query { limit: (left as usize).min(PAGE_EVENTS_MAX), ..query.clone() };
-    daemon.read(move |reader, cancelled| reader.query(&query, cancelled)).await
+    daemon.read(move |reader, asker| reader.query(&query, asker)).await
 }
 
 /// Page after page, no faster than they are taken, until the limit or the end.

@@ -140,7 +140,7 @@ impl Tail {
 
     async fn page(&self) -> Result<Page, Refusal> {
         let query = Query { position: Some(self.position.clone()), ..self.query.clone() };
-        self.daemon.read(move |reader, cancelled| reader.query(&query, cancelled)).await
+        self.daemon.read(move |reader, asker| reader.query(&query, asker)).await
     }
 
     async fn send_page(&mut self, page: Page) -> Result<(), Refusal> {

@@ -23,7 +23,7 @@ pub(super) async fn answer(
     let subject = subject("field", &request.field)?;
     let filter = filter(&request.filter, daemon.now())?;
     let list = ListValues { tenant, filter, subject, begins: request.begins, limit };
-    let listed = daemon.read(move |reader, cancelled| reader.values(&list, cancelled)).await?;
+    let listed = daemon.read(move |reader, asker| reader.values(&list, asker)).await?;
     let found = listed.values.len();
     let mut bytes = 0_usize;
     let fits = |(value, _): &(String, u64)| {

@@ -2,6 +2,7 @@
 
 use super::{
     Reader,
+    asker::Asker,
     error::ReadError,
     pinned::SegmentReader,
     position::Order,
@@ -63,16 +64,16 @@ pub struct Group {
 }
 
 impl<D: Disk> Reader<D> {
-    /// Counts what matches. `cancelled` is asked from time to time whether to give up.
+    /// Counts what matches. `asker` is asked from time to time whether to give up.
     ///
     /// Where the filter and the subjects have bitmaps, no event is read.
-    pub fn count(&self, count: &Count, cancelled: &dyn Fn() -> bool) -> Result<Counted, ReadError> {
+    pub fn count(&self, count: &Count, asker: &Asker<'_>) -> Result<Counted, ReadError> {
         count.group_by.iter().try_for_each(check_subject)?;
         if count.group_by.len() > GROUP_SUBJECTS_MAX {
             let names: Vec<_> = count.group_by.iter().map(Subject::name).collect();
             return Err(ReadError::NotCountedBy(names.join(", "), "at most two fields at a time"));
         }
-        let question = Question { filter: &count.filter, order: Order::OldestFirst, cancelled };
+        let question = Question { filter: &count.filter, order: Order::OldestFirst, asker };
         let mut tally = Tally::default();
         for log in self.core.catalog.logs_of(&count.tenant) {
             count_log(&question, &log, &count.group_by, &mut tally)?;
@@ -99,6 +100,7 @@ fn count_log<D: Disk>(
 ) -> Result<(), ReadError> {
     let segments = log.snapshot();
     let end = segments.last().map_or(Sequence(0), |segment| segment.end());
+    question.asker.meets_segments(segments.len());
     for segment in segments.iter() {
         let Some(mut reader) = open(question, log.class(), segment)? else { continue };
         let expected = share(&segments, segment, &(Sequence(0)..end));
@@ -119,14 +121,14 @@ fn count_log<D: Disk>(
 /// The ordinals that match, every one verified where the index alone could not tell.
 pub(super) fn exact_matches(
     question: &Question<'_>,
-    reader: &mut SegmentReader,
+    reader: &mut SegmentReader<'_>,
     sequences: &Range<Sequence>,
 ) -> Result<RoaringBitmap, ReadError> {
     let matches = reader.matches(question.filter, &reader.ordinals(sequences))?;
     let mut exact = matches.sure;
     for (done, ordinal) in matches.maybe.into_iter().enumerate() {
         if done.is_multiple_of(EVENTS_BETWEEN_CHECKS) {
-            question.check()?;
+            question.asker.check()?;
         }
         if reader.is_match(question.filter, ordinal)? {
             exact.insert(ordinal);
@@ -137,7 +139,7 @@ pub(super) fn exact_matches(
 
 fn group_segment(
     question: &Question<'_>,
-    reader: &mut SegmentReader,
+    reader: &mut SegmentReader<'_>,
     exact: &RoaringBitmap,
     group_by: &[Subject],
     tally: &mut Tally,
@@ -234,14 +236,14 @@ fn cross(
 
 fn by_reading(
     question: &Question<'_>,
-    reader: &mut SegmentReader,
+    reader: &mut SegmentReader<'_>,
     exact: &RoaringBitmap,
     group_by: &[Subject],
     tally: &mut Tally,
 ) -> Result<(), ReadError> {
     for (done, ordinal) in exact.iter().enumerate() {
         if done.is_multiple_of(EVENTS_BETWEEN_CHECKS) {
-            question.check()?;
+            question.asker.check()?;
         }
         let found = reader.with_event(ordinal, |seen, event| combinations(group_by, seen.class, event))?;
         found.into_iter().try_for_each(|values| tally.add(values, 1))?;

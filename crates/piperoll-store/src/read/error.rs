@@ -115,6 +115,21 @@ pub enum ReadError {
         "the question was cancelled before its answer was complete; narrow the filter or allow more time"
     )]
     Cancelled,
+    /// The time for an answer is over.
+    #[error(
+        "the answer took longer than it may; narrow the filter, by `received` first, or allow more time with \
+         limits.answer_time_max"
+    )]
+    Late,
+    /// The answer needs more events to be read than may be.
+    #[error(
+        "the answer needs more than {max} bytes of events to be read; narrow the filter, by `received` first, with \
+         fields that have an index, or allow more with limits.answer_bytes_max"
+    )]
+    TooMuchToRead {
+        /// How many may be read.
+        max: u64,
+    },
 }
 
 /// Where an error happened, for those that know only the file.

@@ -2,6 +2,7 @@
 
 use super::{
     Reader,
+    asker::Asker,
     error::{Place, ReadError},
     pinned::SegmentReader,
     position::{Asked, Order, Position},
@@ -90,14 +91,15 @@ fn first_received<D: Disk>(log: &Log<D>, time: UnixNanos) -> Result<Sequence, Re
 /// Whether all of a segment was received before `time`: so is what retention has taken since the snapshot,
 /// and not so is an active segment without events.
 fn ends_before<D: Disk>(log: &Log<D>, segment: &Segment<D>, time: UnixNanos) -> Result<bool, ReadError> {
-    if segment.received_range().is_none() && pin(log, segment)?.is_none() {
+    if segment.received_range().is_none() && pin(&Asker::patient(), log, segment)?.is_none() {
         return Ok(true);
     }
     Ok(segment.received_range().is_some_and(|(_, latest)| latest < time))
 }
 
 fn first_in<D: Disk>(log: &Log<D>, segment: &Segment<D>, time: UnixNanos) -> Result<Sequence, ReadError> {
-    let Some(mut reader) = pin(log, segment)? else { return Ok(segment.first()) };
+    let asker = Asker::patient();
+    let Some(mut reader) = pin(&asker, log, segment)? else { return Ok(segment.first()) };
     let ordinal = reader.ask(|terms| {
         let (mut low, mut high) = (0_u32, terms.summary().frames);
         while low < high {
@@ -114,9 +116,13 @@ fn first_in<D: Disk>(log: &Log<D>, segment: &Segment<D>, time: UnixNanos) -> Res
     Ok(reader.first().plus(u64::from(ordinal)))
 }
 
-fn pin<D: Disk>(log: &Log<D>, segment: &Segment<D>) -> Result<Option<SegmentReader>, ReadError> {
+fn pin<'a, D: Disk>(
+    asker: &'a Asker<'a>,
+    log: &Log<D>,
+    segment: &Segment<D>,
+) -> Result<Option<SegmentReader<'a>>, ReadError> {
     match segment.pin() {
-        Ok(pinned) => Ok(Some(SegmentReader::new(pinned))),
+        Ok(pinned) => Ok(Some(SegmentReader::new(pinned, asker))),
         Err(error) => {
             let place = Place { class: log.class(), first: segment.first(), end: segment.end() };
             place.error(error).map_or(Ok(None), Err)

@@ -2,6 +2,7 @@
 
 use super::{
     Reader,
+    asker::Asker,
     error::{Place, ReadError},
     pinned::{Record, SegmentReader},
 };
@@ -43,7 +44,8 @@ fn find<D: Disk>(log: &Log<D>, sequence: Sequence) -> Result<Record, ReadError> 
     let has_loss = pinned.has_loss;
     match sequence.ordinal_from(pinned.first) {
         Some(ordinal) if sequence < pinned.end => {
-            let mut reader = SegmentReader::new(pinned);
+            let asker = Asker::patient();
+            let mut reader = SegmentReader::new(pinned, &asker);
             if has_loss && !reader.has_frame_of(ordinal.0)? {
                 return Err(gone());
             }

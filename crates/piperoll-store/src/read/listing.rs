@@ -2,6 +2,7 @@
 
 use super::{
     Reader,
+    asker::Asker,
     count::{bitmap_field, check_subject},
     error::ReadError,
     matching::{for_each_match, for_each_ordinal},
@@ -48,16 +49,16 @@ pub struct Listed {
 }
 
 impl<D: Disk> Reader<D> {
-    /// Lists the values that a subject has. `cancelled` is asked from time to time whether to give up.
+    /// Lists the values that a subject has. `asker` is asked from time to time whether to give up.
     ///
     /// Where the filter and the subject have bitmaps, no event is read; else no more than
     /// [`VALUES_EVENTS_READ_MAX`] are, and there is an error where more match.
-    pub fn values(&self, list: &ListValues, cancelled: &dyn Fn() -> bool) -> Result<Listed, ReadError> {
+    pub fn values(&self, list: &ListValues, asker: &Asker<'_>) -> Result<Listed, ReadError> {
         check_subject(&list.subject).map_err(|error| match error {
             ReadError::NotCountedBy(name, why) => ReadError::NotListed(name, why),
             other => other,
         })?;
-        let question = Question { filter: &list.filter, order: Order::OldestFirst, cancelled };
+        let question = Question { filter: &list.filter, order: Order::OldestFirst, asker };
         let logs = self.core.catalog.logs_of(&list.tenant);
         let mut listing = Listing { list, question: &question, tally: Tally::default(), read: 0 };
         for_each_match(&question, &logs, &mut |reader, exact| listing.segment(reader, exact))?;
@@ -81,7 +82,7 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    fn segment(&mut self, reader: &mut SegmentReader, exact: &RoaringBitmap) -> Result<(), ReadError> {
+    fn segment(&mut self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<(), ReadError> {
         let list = self.list;
         if list.subject == Subject::Class {
             let class = reader.class().as_str().to_owned();
@@ -97,7 +98,7 @@ impl Listing<'_> {
         }
     }
 
-    fn by_reading(&mut self, reader: &mut SegmentReader, exact: &RoaringBitmap) -> Result<(), ReadError> {
+    fn by_reading(&mut self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<(), ReadError> {
         let subject = &self.list.subject;
         self.read = self.read.saturating_add(exact.len());
         if self.read > VALUES_EVENTS_READ_MAX {

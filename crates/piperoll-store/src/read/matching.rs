@@ -15,7 +15,7 @@ use std::sync::Arc;
 const EVENTS_BETWEEN_CHECKS: usize = 1_024;
 
 /// What is done with a segment and the ordinals in it that match, of which there is at least one.
-pub(super) type Visit<'v> = dyn FnMut(&mut SegmentReader, &RoaringBitmap) -> Result<(), ReadError> + 'v;
+pub(super) type Visit<'v> = dyn FnMut(&mut SegmentReader<'_>, &RoaringBitmap) -> Result<(), ReadError> + 'v;
 
 /// Visits every segment of the logs that has matches. What damage took of them is an error.
 pub(super) fn for_each_match<D: Disk>(
@@ -57,7 +57,7 @@ pub(super) fn for_each_ordinal(
 ) -> Result<(), ReadError> {
     for (done, ordinal) in ordinals.iter().enumerate() {
         if done.is_multiple_of(EVENTS_BETWEEN_CHECKS) {
-            question.check()?;
+            question.asker.check()?;
         }
         visit(ordinal)?;
     }

@@ -5,6 +5,7 @@
 //! returns or must verify. What is served is published, so durable (R4); what cannot be read is an error
 //! that names file and place, never a shorter answer.
 
+mod asker;
 mod count;
 mod error;
 mod extent;
@@ -25,6 +26,7 @@ mod values;
 mod walk;
 mod zone;
 
+pub use asker::{Asker, Halt, Work};
 pub use count::{Count, Counted, GROUP_SUBJECTS_MAX, Group};
 pub use error::ReadError;
 pub use extent::Time;

@@ -2,6 +2,7 @@
 //! and never left out (I14).
 
 use super::{
+    asker::{Asker, Stage},
     error::{Place, ReadError},
     holes::{self, Hole},
 };
@@ -11,13 +12,14 @@ use piperoll_filter::{Filter, RecordFacts};
 use piperoll_format::{
     envelope::Envelope,
     event::EventView,
+    frame::check_frame_head,
     limits::SEGMENT_HEADER_BYTES,
     names::Name,
     segment::SegmentHeader,
     units::{Offset, Ordinal, Sequence, UnixNanos},
     walk::{ByteSource, walk},
 };
-use piperoll_index::{Columns, FrameRow, IndexError, Matches, Terms, evaluate};
+use piperoll_index::{Columns, FrameRow, GoodBlocks, IndexError, Matches, Terms, checked_event, evaluate};
 use std::{convert::Infallible, fmt::Display, ops::Range, sync::Arc};
 
 /// An event as it was committed, with all that the daemon says of it.
@@ -36,22 +38,21 @@ pub struct Record {
 }
 
 /// A segment that is being read.
-pub(super) struct SegmentReader {
+pub(super) struct SegmentReader<'q> {
     pinned: Pinned,
+    asker: &'q Asker<'q>,
+    /// What of the index was checked for this reader.
+    good: Option<GoodBlocks>,
     /// Made from the `.log` where the index turned out to be unreadable.
     remade: Option<Columns>,
     /// The frame that was read last: its neighbours are most often next.
     frame: Option<TouchedFrame>,
 }
 
-/// A frame whose checksum was found right, and where its events lie.
+/// A frame whose head was found to be the one that was indexed.
 struct TouchedFrame {
-    offset: Offset,
-    sequences: Range<Sequence>,
-    received: UnixNanos,
+    row: FrameRow,
     envelope: Arc<Envelope>,
-    /// Of each event: start, counted from the frame's, and length.
-    events: Vec<(usize, usize)>,
 }
 
 /// An event where it lies in the map.
@@ -76,10 +77,10 @@ impl Seen<'_> {
     }
 }
 
-impl SegmentReader {
+impl<'q> SegmentReader<'q> {
     /// A reader of what was pinned.
-    pub(super) fn new(pinned: Pinned) -> Self {
-        Self { pinned, remade: None, frame: None }
+    pub(super) fn new(pinned: Pinned, asker: &'q Asker<'q>) -> Self {
+        Self { pinned, asker, good: None, remade: None, frame: None }
     }
 
     /// The retention class of its log.
@@ -108,7 +109,10 @@ impl SegmentReader {
     ) -> Result<T, ReadError> {
         if self.remade.is_none() {
             let answer = match &self.pinned.terms {
-                TermSource::Sealed(index) => index.open().and_then(|index| ask(&index)),
+                TermSource::Sealed(index) => index.open(self.good.clone()).and_then(|index| {
+                    self.good.get_or_insert_with(|| index.good_blocks());
+                    ask(&index)
+                }),
                 TermSource::Active(columns) => ask(&columns.read().columns),
             };
             if let Ok(answer) = answer {
@@ -129,7 +133,12 @@ impl SegmentReader {
     /// The ordinals that match: surely, and those of which the bytes decide.
     pub(super) fn matches(&mut self, filter: &Filter, ordinals: &Range<u32>) -> Result<Matches, ReadError> {
         let class = self.pinned.class.clone();
-        self.ask(|terms| evaluate(filter, class.as_str(), terms, ordinals.clone()))
+        let asker = self.asker;
+        let matches = asker.timed(Stage::Index, || {
+            self.ask(|terms| evaluate(filter, class.as_str(), terms, ordinals.clone()))
+        })?;
+        asker.finds(matches.sure.len().saturating_add(matches.maybe.len()));
+        Ok(matches)
     }
 
     /// What damage took of the sequences that the segment should have, where matches may have been among it.
@@ -203,49 +212,66 @@ impl SegmentReader {
         Ok(self.ask(|terms| terms.frame_of(ordinal))?.is_some())
     }
 
-    /// An event, from a frame whose checksum is right.
+    /// An event, whose bytes and whose frame's head are those that were indexed. What lies beside them in the frame is
+    /// not looked at (decision 14).
     pub(super) fn read(&mut self, ordinal: u32) -> Result<Seen<'_>, ReadError> {
+        let asker = self.asker;
+        let place = asker.timed(Stage::Read, || self.place(ordinal))?;
+        let seen = self.seen(ordinal, place)?;
+        asker.reads(seen.bytes.len())?;
+        Ok(seen)
+    }
+
+    /// Where an event's bytes are in the `.log`; its frame is the touched one then.
+    fn place(&mut self, ordinal: u32) -> Result<Range<usize>, ReadError> {
         let sequence = Ordinal(ordinal).sequence_from(self.pinned.first);
-        if !self.frame.as_ref().is_some_and(|frame| frame.sequences.contains(&sequence)) {
+        if !self.frame.as_ref().is_some_and(|frame| (frame.row.first..frame.row.end()).contains(&ordinal)) {
             let row = self.ask(|terms| terms.frame_of(ordinal))?;
             let row = row.ok_or_else(|| self.damaged_frame(format!("no frame holds event {sequence}")))?;
-            self.frame = Some(self.touch(&row)?);
+            self.frame = Some(self.touch(row)?);
         }
-        self.seen(sequence).ok_or_else(|| self.damaged_frame(format!("it has no event {sequence}")))
+        let (field, check) =
+            self.ask(|terms| Ok((terms.field_offset(ordinal)?, terms.event_check(ordinal)?)))?;
+        let bytes = self.pinned.log.from(Offset(field.into())).unwrap_or_default();
+        let event = checked_event(bytes, check).ok_or_else(|| self.damaged_event(sequence))?;
+        let start = field as usize + event.start;
+        Ok(start..start + event.len())
     }
 
-    fn seen(&self, sequence: Sequence) -> Option<Seen<'_>> {
-        let frame = self.frame.as_ref()?;
-        let place = usize::try_from(sequence.0.checked_sub(frame.sequences.start.0)?).ok()?;
-        let &(start, length) = frame.events.get(place)?;
-        let bytes = self.pinned.log.from(frame.offset)?.get(start..start.checked_add(length)?)?;
-        Some(Seen {
-            class: &self.pinned.class,
-            sequence,
-            received: frame.received,
-            envelope: &frame.envelope,
-            bytes,
-        })
+    fn seen(&self, ordinal: u32, place: Range<usize>) -> Result<Seen<'_>, ReadError> {
+        let sequence = Ordinal(ordinal).sequence_from(self.pinned.first);
+        let bytes = self.pinned.log.from(Offset(0)).and_then(|bytes| bytes.get(place));
+        match (&self.frame, bytes) {
+            (Some(TouchedFrame { row, envelope }), Some(bytes)) => {
+                Ok(Seen { class: &self.pinned.class, sequence, received: row.received, envelope, bytes })
+            }
+            _ => Err(self.damaged_event(sequence)),
+        }
     }
 
-    /// Checks a frame as a whole, once for all the events that are read from it in a row. What is malformed
+    /// Checks the head of a frame, once for all the events that are read from it in a row. What is malformed
     /// inside a frame was found when it was indexed, and is not looked for again at every read.
-    fn touch(&self, row: &FrameRow) -> Result<TouchedFrame, ReadError> {
-        let frame = self.pinned.log.frame(row.offset).map_err(|error| self.damaged(error))?;
+    fn touch(&self, row: FrameRow) -> Result<TouchedFrame, ReadError> {
         let malformed =
             |error: &dyn Display| self.damaged(PinError::damaged(self.pinned.log.path(), row.offset, error));
         if !row.readable {
+            let frame = self.pinned.log.frame(row.offset).map_err(|error| self.damaged(error))?;
             frame.validate(&self.pinned.class).map_err(|error| malformed(&error))?;
         }
-        let envelope = Envelope::decode(frame.envelope()).map_err(|error| malformed(&error))?;
-        let header = frame.header();
-        Ok(TouchedFrame {
-            offset: row.offset,
-            sequences: header.first_sequence..header.end_sequence(),
-            received: header.received,
-            envelope: Arc::new(envelope),
-            events: frame.events().map(|event| (event.start as usize, event.bytes.len())).collect(),
-        })
+        let bytes = self.pinned.log.from(row.offset).unwrap_or_default();
+        let (_, envelope) =
+            check_frame_head(bytes, row.offset, row.head_check).map_err(|error| malformed(&error))?;
+        let envelope = Envelope::decode(envelope).map_err(|error| malformed(&error))?;
+        Ok(TouchedFrame { row, envelope: Arc::new(envelope) })
+    }
+
+    /// The error that an event is whose bytes are not those that were indexed: what its frame says, if that shows.
+    fn damaged_event(&self, sequence: Sequence) -> ReadError {
+        let frame = self.frame.as_ref().map(|frame| self.pinned.log.frame(frame.row.offset));
+        match frame {
+            Some(Err(error)) => self.damaged(error),
+            _ => self.damaged_frame(format!("event {sequence} is not the one that was indexed")),
+        }
     }
 
     fn damaged(&self, error: PinError) -> ReadError {
@@ -255,7 +281,7 @@ impl SegmentReader {
     }
 
     fn damaged_frame(&self, reason: String) -> ReadError {
-        let offset = self.frame.as_ref().map_or(Offset(SEGMENT_HEADER_BYTES), |frame| frame.offset);
+        let offset = self.frame.as_ref().map_or(Offset(SEGMENT_HEADER_BYTES), |frame| frame.row.offset);
         self.damaged(PinError::damaged(self.pinned.log.path(), offset, reason))
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{
     Reader,
+    asker::Asker,
     error::ReadError,
     merge::{Merge, gather},
     pinned::Record,
@@ -43,12 +44,12 @@ pub struct Page {
 }
 
 impl<D: Disk> Reader<D> {
-    /// One page of what matches. `cancelled` is asked from time to time whether to give up.
+    /// One page of what matches. `asker` is asked from time to time whether to give up.
     ///
     /// A page takes from each log what was published when it began; later pages go on from there, so that
     /// newest first nothing comes that arrived meanwhile, and oldest first everything does. A log that is
     /// made after the first page is left out newest first, and begins at its beginning oldest first.
-    pub fn query(&self, query: &Query, cancelled: &dyn Fn() -> bool) -> Result<Page, ReadError> {
+    pub fn query(&self, query: &Query, asker: &Asker<'_>) -> Result<Page, ReadError> {
         let asked =
             Asked { order: query.order, tenant: query.tenant.clone(), filter: filter_print(&query.filter) };
         let logs = self.core.catalog.logs_of(&query.tenant);
@@ -56,8 +57,8 @@ impl<D: Disk> Reader<D> {
             position.fits(&asked)?;
             check_classes(position, &logs)?;
         }
-        let question = Question { filter: &query.filter, order: query.order, cancelled };
-        question.check()?;
+        let question = Question { filter: &query.filter, order: query.order, asker };
+        asker.check()?;
         let mut walks = Vec::with_capacity(logs.len());
         for log in &logs {
             walks.extend(walk(&question, log, query.position.as_ref())?);

@@ -1,6 +1,7 @@
 //! One log, walked in one direction: the matches of a filter, segment by segment, as far as somebody asks.
 
 use super::{
+    asker::{Asker, RuledOut, Stage},
     error::{Place, ReadError},
     holes::Hole,
     merge::{Ahead, Key, Source},
@@ -24,15 +25,7 @@ const EVENTS_BETWEEN_CHECKS: u32 = 1_024;
 pub(super) struct Question<'q> {
     pub(super) filter: &'q Filter,
     pub(super) order: Order,
-    /// Says whether the asker has gone.
-    pub(super) cancelled: &'q dyn Fn() -> bool,
-}
-
-impl Question<'_> {
-    /// Fails when nobody waits for the answer any more.
-    pub(super) fn check(&self) -> Result<(), ReadError> {
-        if (self.cancelled)() { Err(ReadError::Cancelled) } else { Ok(()) }
-    }
+    pub(super) asker: &'q Asker<'q>,
 }
 
 /// The part of a log that has not been answered from yet.
@@ -44,7 +37,7 @@ pub(super) struct Walk<'q, D: Disk> {
     left: Range<Sequence>,
     /// No event that is left comes earlier in the order.
     bound: UnixNanos,
-    open: Option<Candidates<D>>,
+    open: Option<Candidates<'q, D>>,
     ready: Option<Record>,
     looked: u32,
     /// Nothing is wrong with the log: what a sealed segment lacks at its end was accepted as lost.
@@ -52,9 +45,9 @@ pub(super) struct Walk<'q, D: Disk> {
 }
 
 /// A segment that is open, and what is left in it to look at.
-struct Candidates<D: Disk> {
+struct Candidates<'q, D: Disk> {
     segment: Arc<Segment<D>>,
-    reader: SegmentReader,
+    reader: SegmentReader<'q>,
     ordinals: IntoIter,
     /// Those of which the bytes decide.
     maybe: RoaringBitmap,
@@ -63,23 +56,28 @@ struct Candidates<D: Disk> {
 }
 
 /// Opens a segment for a question: `None` where nothing of it can match, or retention has taken it.
-pub(super) fn open<D: Disk>(
-    question: &Question<'_>,
+pub(super) fn open<'q, D: Disk>(
+    question: &Question<'q>,
     class: &Name,
     segment: &Segment<D>,
-) -> Result<Option<SegmentReader>, ReadError> {
-    question.check()?;
+) -> Result<Option<SegmentReader<'q>>, ReadError> {
+    let asker = question.asker;
+    asker.check()?;
     let is_ruled_out = || {
         let zone = Zone { class, received: segment.received_range() };
         zone.judge(question.filter.expression()) == Verdict::None
     };
     if is_ruled_out() {
+        asker.rules_out(RuledOut::ByTime);
         return Ok(None);
     }
-    match segment.pin() {
+    match asker.timed(Stage::Open, || segment.pin()) {
         // A segment that nobody had opened yet tells its times only now.
-        Ok(_) if is_ruled_out() => Ok(None),
-        Ok(pinned) => Ok(Some(SegmentReader::new(pinned))),
+        Ok(_) if is_ruled_out() => {
+            asker.rules_out(RuledOut::ByTime);
+            Ok(None)
+        }
+        Ok(pinned) => Ok(Some(SegmentReader::new(pinned, asker))),
         Err(error) => match (Place { class, first: segment.first(), end: segment.end() }).error(error) {
             Some(error) => Err(error),
             None => Ok(None),
@@ -121,6 +119,11 @@ impl<'q, D: Disk> Walk<'q, D> {
             looked: 0,
             is_whole: log.trouble().is_none(),
         };
+        let asked = &walk.left;
+        let in_question = |segment: &&Arc<Segment<D>>| {
+            segment.first() < asked.end && asked.start < segment.end()
+        };
+        question.asker.meets_segments(walk.segments.iter().filter(in_question).count());
         walk.refine();
         walk
     }
@@ -206,7 +209,7 @@ impl<'q, D: Disk> Walk<'q, D> {
         Ok(())
     }
 
-    fn examine(&mut self, mut open: Candidates<D>) -> Result<(), ReadError> {
+    fn examine(&mut self, mut open: Candidates<'q, D>) -> Result<(), ReadError> {
         let next = match self.question.order {
             Order::NewestFirst => open.ordinals.next_back(),
             Order::OldestFirst => open.ordinals.next(),
@@ -255,7 +258,7 @@ impl<D: Disk> Source for Walk<'_, D> {
     fn look(&mut self) -> Result<(), ReadError> {
         self.looked = self.looked.wrapping_add(1);
         if self.looked.is_multiple_of(EVENTS_BETWEEN_CHECKS) {
-            self.question.check()?;
+            self.question.asker.check()?;
         }
         match self.open.take() {
             Some(open) => self.examine(open),

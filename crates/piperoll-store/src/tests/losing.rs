@@ -3,7 +3,7 @@
 use super::world::{FIRST_LOG, World, name, request};
 use crate::disk::Disk as _;
 use crate::sim::{CallKind, Crash, Effect, Fault};
-use crate::{Acceptance, AppendError, Loss, LossError, Order, Query, ReadError};
+use crate::{Acceptance, AppendError, Asker, Loss, LossError, Order, Query, ReadError};
 use piperoll_filter::Filter;
 use piperoll_format::units::Sequence;
 use std::path::Path;
@@ -31,7 +31,7 @@ impl World {
         let page = |order| {
             let (tenant, filter) = (name("t"), Filter::all());
             let query = Query { tenant, filter, order, limit: 10_000, bytes_max: 1 << 24, position: None };
-            reader.query(&query, &|| false)
+            reader.query(&query, &Asker::patient())
         };
         let page_of = |records: Vec<crate::Record>| -> Vec<(String, u64)> {
             let actor =
@@ -43,7 +43,7 @@ impl World {
         newest.reverse();
         assert_eq!(oldest, newest);
         let count = crate::Count { tenant: name("t"), filter: Filter::all(), group_by: Vec::new(), limit: 1 };
-        assert_eq!(reader.count(&count, &|| false)?.total, oldest.len() as u64);
+        assert_eq!(reader.count(&count, &Asker::patient())?.total, oldest.len() as u64);
         Ok(oldest)
     }
 

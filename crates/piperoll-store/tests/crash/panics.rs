@@ -8,7 +8,7 @@ use piperoll_format::units::UnixNanos;
 use piperoll_store::disk::{Disk, DiskFile, Entry, Open};
 use piperoll_store::mapping::Mapping;
 use piperoll_store::os::OsDisk;
-use piperoll_store::{Clock, Entropy, Moment, Opened, Options, Order, Query};
+use piperoll_store::{Asker, Clock, Entropy, Moment, Opened, Options, Order, Query};
 use std::collections::BTreeSet;
 use std::io::{IoSlice, Result, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -210,7 +210,7 @@ fn found(directory: &Path) -> BTreeSet<usize> {
         bytes_max: 1 << 20,
         position: None,
     };
-    let page = store.reader.query(&query, &|| false).expect("reads");
+    let page = store.reader.query(&query, &Asker::patient()).expect("reads");
     assert!(page.exhausted);
     let number = |bytes: &[u8]| {
         let id = std::str::from_utf8(&bytes[2..2 + usize::from(bytes[1])]).expect("text");

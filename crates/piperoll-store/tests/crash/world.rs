@@ -8,7 +8,7 @@ use piperoll_filter::Filter;
 use piperoll_format::units::UnixNanos;
 use piperoll_store::sim::{Random, SimDisk};
 use piperoll_store::{
-    AppendError, Clock, DropRule, Entropy, Moment, Opened, Options, Order, Query, ReadError,
+    AppendError, Asker, Clock, DropRule, Entropy, Moment, Opened, Options, Order, Query, ReadError,
 };
 
 use crate::message::{CLASSES, Message, class, tenant};
@@ -239,7 +239,7 @@ impl World {
         let mut query = Query { tenant: tenant(), filter, order, limit, bytes_max: 1 << 20, position: None };
         let mut records = Vec::new();
         loop {
-            let page = store.reader.query(&query, &|| false)?;
+            let page = store.reader.query(&query, &Asker::patient())?;
             records.extend(page.records);
             query.position = Some(page.position);
             if page.exhausted {

@@ -7,7 +7,7 @@ use piperoll_filter::Filter;
 use piperoll_format::{request::check_batch, units::UnixNanos};
 use piperoll_proto::v1::AppendRequest;
 use piperoll_store::{
-    Batch, Classes, Clock, Entropy, Moment, OpenError, Opened, Options, Order, Query, ReadOnlyLog, Sender,
+    Asker, Batch, Classes, Clock, Entropy, Moment, OpenError, Opened, Options, Order, Query, ReadOnlyLog, Sender,
     disk::{Disk, EntryKind},
     open,
     sim::SimDisk,
@@ -194,7 +194,7 @@ fn answer(disk: &SimDisk) -> Result<Answer, String> {
             bytes_max: 1 << 20,
             position: None,
         };
-        let page = engine.reader.query(&query, &|| false);
+        let page = engine.reader.query(&query, &Asker::patient());
         page.map_or_else(|error| error.to_string(), |page| format!("{:?}", page.records))
     };
     let pages = vec![query(Order::NewestFirst), query(Order::OldestFirst)];

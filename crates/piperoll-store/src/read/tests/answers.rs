@@ -5,17 +5,19 @@ use super::{
     world::{World, name, tenant},
 };
 use crate::{
-    read::{Count, LogStatus, Order, Page, Position, PositionError, Query, ReadError, pinned::SegmentReader},
+    read::{Asker, Count, Halt, LogStatus, Order, Page, Position, PositionError, Query, ReadError, pinned::SegmentReader},
     segment::{IndexBytes, TermSource},
     sim::Crash,
 };
 use piperoll_filter::{Filter, Subject};
 use piperoll_format::units::{Sequence, UnixNanos};
 use std::{
-    cell::Cell,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering::SeqCst},
+        atomic::{
+            AtomicU32,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
 };
 
@@ -31,7 +33,7 @@ fn query(text: &str, order: Order, limit: usize) -> Query {
 }
 
 fn page(world: &World, query: &Query) -> Result<Page, ReadError> {
-    world.reader().query(query, &|| false)
+    world.reader().query(query, &Asker::patient())
 }
 
 fn sequences(page: &Page) -> Vec<u64> {
@@ -115,7 +117,8 @@ fn an_index_that_fails_under_a_reader_is_made_again_from_the_log() {
     let mut bytes = index.bytes().to_vec();
     bytes.truncate(bytes.len() / 2);
     pinned.terms = TermSource::Sealed(IndexBytes::made(bytes));
-    let mut reader = SegmentReader::new(pinned);
+    let asker = Asker::patient();
+    let mut reader = SegmentReader::new(pinned, &asker);
     let matches = reader.matches(&filter("actor IN (\"1\", \"4\")"), &(0..6)).unwrap();
     assert_eq!(matches.sure.iter().collect::<Vec<_>>(), [1, 4]);
     assert_eq!(reader.read(4).unwrap().sequence, Sequence(4));
@@ -139,7 +142,7 @@ fn both_sides_of_a_hole_can_be_read_and_the_hole_is_no_answer() {
     }
     let count = |text| {
         let count = Count { tenant: tenant(), filter: filter(text), group_by: Vec::new(), limit: 9 };
-        world.reader().count(&count, &|| false).map(|counted| counted.total)
+        world.reader().count(&count, &Asker::patient()).map(|counted| counted.total)
     };
     assert!(matches!(count(""), Err(ReadError::DataLoss { .. })));
     assert_eq!(count("received < +1s OR received > +3s").unwrap(), 3);
@@ -202,17 +205,15 @@ fn whoever_has_gone_is_not_worked_for() {
     for _ in 0..8 {
         world.append("a", &vec![Event::of("a", "x.y").build(); 1_000]);
     }
-    let looks = Cell::new(0);
-    let cancelled = || {
-        looks.set(looks.get() + 1);
-        looks.get() > 3
-    };
-    let asked = world.reader().query(&query("reason = nothing", Order::NewestFirst, 1), &cancelled);
+    let looks = AtomicU32::new(0);
+    let halt = || (looks.fetch_add(1, Relaxed) >= 3).then_some(Halt::Gone);
+    let asker = Asker::new(&halt, &|| 0, u64::MAX);
+    let asked = world.reader().query(&query("reason = nothing", Order::NewestFirst, 1), &asker);
     assert!(matches!(asked, Err(ReadError::Cancelled)));
-    looks.set(0);
+    looks.store(0, Relaxed);
     let count =
         Count { tenant: tenant(), filter: filter("reason = nothing"), group_by: Vec::new(), limit: 1 };
-    assert!(matches!(world.reader().count(&count, &cancelled), Err(ReadError::Cancelled)));
+    assert!(matches!(world.reader().count(&count, &asker), Err(ReadError::Cancelled)));
 }
 
 #[test]
@@ -221,7 +222,7 @@ fn counts_by_what_has_no_groups_are_refused() {
     let error = |subjects: &[&str]| {
         let group_by = subjects.iter().map(|name| Subject::parse(name).unwrap()).collect();
         let count = Count { tenant: tenant(), filter: Filter::all(), group_by, limit: 9 };
-        world.reader().count(&count, &|| false).unwrap_err().to_string()
+        world.reader().count(&count, &Asker::patient()).unwrap_err().to_string()
     };
     assert!(error(&["received"]).contains("cannot count by received"));
     assert!(error(&["stage", "time"]).contains("cannot count by time"));

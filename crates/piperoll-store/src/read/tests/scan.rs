@@ -5,7 +5,7 @@ use super::{
     model::{Entry, Model, SUBJECTS},
     world::{World, name, tenant},
 };
-use crate::read::{Count, Order, Position, Query, ReadError};
+use crate::read::{Asker, Count, Order, Position, Query, ReadError};
 use piperoll_filter::{Filter, Subject};
 use piperoll_format::units::Sequence;
 use proptest::prelude::*;
@@ -155,7 +155,7 @@ impl Run {
             }
         };
         let question = Query { limit, bytes_max, ..answer.query.clone() };
-        let page = self.world.reader().query(&question, &|| false).unwrap();
+        let page = self.world.reader().query(&question, &Asker::patient()).unwrap();
         let found: Vec<_> = page.records.iter().map(Entry::of).collect();
         let mut bytes = 0;
         let fitting = expected.iter().take(limit).take_while(|entry| {
@@ -179,7 +179,7 @@ impl Run {
     fn count(&self, filter: &Filter, group_by: &[usize], limit: usize) {
         let group_by = group_by.iter().map(|&at| Subject::parse(SUBJECTS[at]).unwrap()).collect();
         let count = Count { tenant: tenant(), filter: filter.clone(), group_by, limit };
-        let found = self.world.reader().count(&count, &|| false).unwrap();
+        let found = self.world.reader().count(&count, &Asker::patient()).unwrap();
         assert_eq!(found, self.model.count(&count), "{} {count:?}", count.filter);
     }
 
@@ -230,7 +230,7 @@ impl Run {
             position: Some(position),
             ..query(filter.clone(), Order::OldestFirst)
         };
-        let page = self.world.reader().query(&question, &|| false).unwrap();
+        let page = self.world.reader().query(&question, &Asker::patient()).unwrap();
         assert_eq!(page.records.iter().map(Entry::of).collect::<Vec<_>>(), expected, "{question:?}");
         assert!(page.exhausted);
         assert!(!self.world.reader().is_behind(&page.position));

@@ -85,7 +85,7 @@ impl Run {
         let values_omitted = values.len().saturating_sub(limit) as u64;
         values.truncate(limit);
         let list = ListValues { tenant: tenant(), filter, subject, begins: begins.to_owned(), limit };
-        let found = self.world.reader().values(&list, &|| false).unwrap();
+        let found = self.world.reader().values(&list, &Asker::patient()).unwrap();
         assert_eq!(found, Listed { values, values_omitted }, "{} {list:?}", list.filter);
     }
 

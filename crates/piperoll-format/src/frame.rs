@@ -3,7 +3,9 @@
 mod check;
 mod encode;
 
-pub use check::{CheckedFrame, FrameEvent, FrameEvents, FrameView, MalformedFrame, check_frame, check_frame_head};
+pub use check::{
+    CheckedFrame, FrameEvent, FrameEvents, FrameView, MalformedFrame, check_frame, check_frame_head,
+};
 pub use encode::{EncodedFrame, FrameEncodeError, FrameParts, encode_frame, frame_length};
 
 use crate::fixed::Fixed;

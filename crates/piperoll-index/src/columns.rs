@@ -280,6 +280,13 @@ impl Terms for Columns {
         Ok(())
     }
 
+    fn each_term(&self, field: Field, each: &mut dyn FnMut(&[u8])) -> Result<(), IndexError> {
+        if let Some(column) = self.column(field) {
+            column.terms.iter().for_each(|term| each(term));
+        }
+        Ok(())
+    }
+
     fn count_terms(
         &self,
         field: Field,

@@ -155,7 +155,7 @@ impl Question<'_> {
             return Ok(RoaringBitmap::new());
         }
         let mut terms: Vec<Vec<u8>> = Vec::new();
-        self.terms.count_terms(field, &self.terms.all()?, &mut |term, _| {
+        self.terms.each_term(field, &mut |term| {
             if needle.is_in(term) {
                 terms.push(term.to_vec());
             }
@@ -240,7 +240,7 @@ impl Question<'_> {
 }
 
 /// The term that a value is in a bitmap field; `None` where the field has no such values.
-fn field_term(field: Field, value: &Value) -> Option<Vec<u8>> {
+pub(crate) fn field_term(field: Field, value: &Value) -> Option<Vec<u8>> {
     match (field.kind(), value) {
         (Kind::Text, Value::Text(text)) => Some(text.as_bytes().to_vec()),
         (Kind::Enum, Value::Number(number)) => Some(number.to_le_bytes().to_vec()),
@@ -274,7 +274,7 @@ fn points(values: &[Value]) -> Vec<RangeInclusive<i64>> {
 }
 
 /// The times that pass a test which is not `NoneOf`, ascending.
-fn ranges(test: &Test) -> Vec<RangeInclusive<i64>> {
+pub(crate) fn ranges(test: &Test) -> Vec<RangeInclusive<i64>> {
     let below = |end: Option<i64>| end.map(|end| i64::MIN..=end).into_iter().collect();
     let above = |start: Option<i64>| start.map(|start| start..=i64::MAX).into_iter().collect();
     match test {
@@ -288,6 +288,6 @@ fn ranges(test: &Test) -> Vec<RangeInclusive<i64>> {
     }
 }
 
-fn touches(range: &RangeInclusive<i64>, zone: Option<(UnixNanos, UnixNanos)>) -> bool {
+pub(crate) fn touches(range: &RangeInclusive<i64>, zone: Option<(UnixNanos, UnixNanos)>) -> bool {
     zone.is_some_and(|(earliest, latest)| *range.start() <= latest.0 && earliest.0 <= *range.end())
 }

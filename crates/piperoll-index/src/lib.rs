@@ -15,6 +15,7 @@ mod keys;
 mod layout;
 mod posting;
 mod sealed;
+mod term_set;
 mod terms;
 mod wire;
 mod writer;
@@ -29,6 +30,7 @@ pub use keys::{
 };
 pub use layout::CANONICAL_VERSION;
 pub use sealed::{GoodBlocks, IndexLayout, SealedIndex};
+pub use term_set::TermSet;
 pub use terms::{EventPlace, FrameRow, Summary, Terms, checked_event};
 pub use writer::{Builder, BuiltIndex};
 

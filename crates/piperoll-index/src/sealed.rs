@@ -359,6 +359,10 @@ impl Terms for SealedIndex<'_> {
         Ok(())
     }
 
+    fn each_term(&self, field: Field, each: &mut dyn FnMut(&[u8])) -> Result<(), IndexError> {
+        self.section(field)?.map_or(Ok(()), |section| section.each_term(&self.blocks, each))
+    }
+
     fn count_terms(
         &self,
         field: Field,

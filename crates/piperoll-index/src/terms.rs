@@ -173,6 +173,9 @@ pub trait Terms {
     /// The claimed time of each event of `among` that has one, by ascending ordinal.
     fn claimed_times(&self, among: &RoaringBitmap, each: &mut dyn FnMut(u32, i64)) -> Result<(), IndexError>;
 
+    /// Each term of a bitmap field, once, in no order.
+    fn each_term(&self, field: Field, each: &mut dyn FnMut(&[u8])) -> Result<(), IndexError>;
+
     /// For each term of a bitmap field, how many events of `among` have it; terms that none has may be left
     /// out. No order, each term once.
     fn count_terms(

@@ -159,6 +159,8 @@ impl Daemon {
             last_sweep_seconds: self.last_sweep.load(Relaxed) as f64 / 1e9,
             cut_bytes: self.engine.cut_bytes(),
             ballast_bytes: self.engine.ballast_bytes(),
+            open_segments: self.engine.open_segments(),
+            term_set_bytes: self.engine.term_set_bytes(),
             free_bytes: self.engine.free_bytes().unwrap_or_default(),
             clock_ahead_seconds: self.engine.clock_ahead_ns() as f64 / 1e9,
         })

@@ -145,6 +145,16 @@ impl Engine {
         self.keeper.accept_clock(seen)
     }
 
+    /// Sealed segments that are open.
+    pub(crate) fn open_segments(&self) -> u64 {
+        self.keeper.open_segments()
+    }
+
+    /// Memory that the terms of sealed segments take, in bytes.
+    pub(crate) fn term_set_bytes(&self) -> u64 {
+        self.keeper.term_set_bytes()
+    }
+
     /// What the ballast holds, in bytes.
     pub(crate) fn ballast_bytes(&self) -> u64 {
         self.keeper.ballast_bytes()

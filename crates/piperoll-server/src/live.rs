@@ -147,7 +147,8 @@ impl Group {
             if !reader.is_behind(&position) {
                 return Ok((handed, false));
             }
-            let page = reader.query(&Query { position: Some(position), ..self.query.clone() }, &Asker::patient())?;
+            let page =
+                reader.query(&Query { position: Some(position), ..self.query.clone() }, &Asker::patient())?;
             let mut reached = self.reached.lock();
             if !page.records.is_empty() {
                 let piece = Piece {

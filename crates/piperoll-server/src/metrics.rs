@@ -60,6 +60,10 @@ pub(crate) struct Reading {
     pub(crate) free_bytes: u64,
     /// Bytes that the ballast holds.
     pub(crate) ballast_bytes: u64,
+    /// Sealed segments that are open.
+    pub(crate) open_segments: u64,
+    /// Bytes of memory that terms of sealed segments take.
+    pub(crate) term_set_bytes: u64,
     /// How far the clock is ahead of what is believed, in seconds.
     pub(crate) clock_ahead_seconds: f64,
 }
@@ -104,7 +108,7 @@ impl Reading {
         ]
     }
 
-    fn gauges(&self) -> [Number<u64>; 9] {
+    fn gauges(&self) -> [Number<u64>; 11] {
         let sum = |of: fn(&LogStatus) -> u64| self.logs.iter().map(of).sum();
         [
             ("logs", "Logs", self.logs.len() as u64),
@@ -120,6 +124,12 @@ impl Reading {
                 self.ballast_bytes,
             ),
             ("free_bytes", "Bytes free on the data directory's file system", self.free_bytes),
+            ("open_segments", "Sealed segments that are open for the next question", self.open_segments),
+            (
+                "term_set_bytes",
+                "Bytes of memory with which segments are ruled out unopened",
+                self.term_set_bytes,
+            ),
         ]
     }
 

@@ -1,6 +1,7 @@
 //! The published list of logs and their segments; readers take snapshots of it.
 
 use crate::disk::Disk;
+use crate::held::Held;
 use crate::segment::{Home, OpenSegment, Segment};
 use crate::write::inbox::Inbox;
 use crate::write::writer::Writer;
@@ -190,13 +191,19 @@ type Logs<D> = BTreeMap<(Name, Name), Arc<Log<D>>>;
 pub(crate) struct Catalog<D: Disk> {
     logs: RwLock<Logs<D>>,
     wakes: RwLock<Vec<Wake>>,
+    held: Arc<Held>,
 }
 
 impl<D: Disk> Catalog<D> {
-    /// A catalog of these logs.
-    pub(crate) fn new(logs: impl IntoIterator<Item = Arc<Log<D>>>) -> Self {
+    /// A catalog of these logs, whose segments share `held`.
+    pub(crate) fn new(logs: impl IntoIterator<Item = Arc<Log<D>>>, held: Arc<Held>) -> Self {
         let logs = logs.into_iter().map(|log| ((log.tenant().clone(), log.class().clone()), log)).collect();
-        Self { logs: RwLock::new(logs), wakes: RwLock::new(Vec::new()) }
+        Self { logs: RwLock::new(logs), wakes: RwLock::new(Vec::new()), held }
+    }
+
+    /// What is held open of sealed segments.
+    pub(crate) fn held(&self) -> &Arc<Held> {
+        &self.held
     }
 
     /// The logs of a tenant, ascending by class.

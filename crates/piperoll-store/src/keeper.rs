@@ -78,6 +78,16 @@ impl<D: Disk> Keeper<D> {
         self.core.ballast.take_again(&*self.core.disk)
     }
 
+    /// Sealed segments that are open for the next question.
+    pub fn open_segments(&self) -> u64 {
+        self.core.catalog.held().count() as u64
+    }
+
+    /// Memory that the terms of sealed segments take, in bytes.
+    pub fn term_set_bytes(&self) -> u64 {
+        self.core.catalog.held().term_bytes() as u64
+    }
+
     /// Memory that the columns of unsealed segments take, in bytes.
     pub fn columns_bytes(&self) -> u64 {
         let logs = self.core.catalog.all_logs();

@@ -11,6 +11,7 @@ mod core;
 pub mod disk;
 mod durable;
 mod follow;
+mod held;
 mod identity;
 mod keeper;
 pub mod kernel_clock;

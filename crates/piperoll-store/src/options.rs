@@ -36,6 +36,8 @@ pub struct Options {
     pub producer_window_ns: u64,
     /// Room kept back on the disk to finish seals and drops when it is full, in bytes; 0 for none.
     pub ballast_bytes: u64,
+    /// Sealed segments that stay open for the next question; each has two of the 65,530 maps that a process may have.
+    pub open_segments_max: usize,
     /// Most bytes of a torn tail that are kept aside.
     pub torn_bytes_max: u64,
 }
@@ -56,6 +58,7 @@ impl Default for Options {
             allocate_bytes_max: 64 * MIB,
             producer_window_ns: 24 * 3_600 * SECOND_NS,
             ballast_bytes: 16 * MIB,
+            open_segments_max: 2_048,
             torn_bytes_max: MIB,
         }
     }

@@ -321,7 +321,7 @@ pub(crate) fn load<D: Disk>(home: &Home<D>, seal: Seal, has_loss: bool) -> Resul
         None => make_index(home, (&path, &file), &header, &seal, has_loss)?,
     };
     let log = LogBytes::new(map, Offset(length), header.salt, path.clone());
-    Ok(SealedBody { seal, log, index })
+    Ok(SealedBody::new(seal, log, index))
 }
 
 /// The index file, where it is there and belongs to the seal.

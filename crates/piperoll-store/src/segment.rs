@@ -3,6 +3,7 @@
 use crate::disk::{Disk, DiskFile, Open};
 use crate::durable::FileKind;
 use crate::follow::{ActiveColumns, RunningHash};
+use crate::held::Held;
 use crate::loss::AcceptedLoss;
 use crate::mapping::Mapping;
 use crate::seal;
@@ -12,11 +13,12 @@ use piperoll_format::frame::{FrameView, check_frame};
 use piperoll_format::names::Name;
 use piperoll_format::segment::SegmentHeader;
 use piperoll_format::units::{FrameSalt, Offset, Root, Sequence, UnixNanos};
-use piperoll_index::{GoodBlocks, IndexError, IndexLayout, SealedIndex};
+use piperoll_index::{GoodBlocks, IndexError, IndexLayout, SealedIndex, TermSet};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Where a log lives, and under whose names. Shared by its segments; never changes.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Home<D: Disk> {
     pub(crate) dir: PathBuf,
     /// What somebody should know, until the keeper takes it.
     pub(crate) notes: Mutex<Vec<String>>,
+    /// Shared by all logs.
+    pub(crate) held: Arc<Held>,
 }
 
 /// Why a segment cannot be read.
@@ -225,12 +229,25 @@ pub(crate) struct SealedBody {
     pub(crate) seal: Seal,
     pub(crate) log: LogBytes,
     pub(crate) index: IndexBytes,
+    /// Somebody has pinned it since it was last looked at.
+    used: AtomicBool,
+}
+
+impl SealedBody {
+    pub(crate) fn new(seal: Seal, log: LogBytes, index: IndexBytes) -> Self {
+        Self { seal, log, index, used: AtomicBool::new(false) }
+    }
+
+    /// Whether somebody has pinned it since this was last asked.
+    pub(crate) fn was_used(&self) -> bool {
+        self.used.swap(false, Relaxed)
+    }
 }
 
 enum Body {
     Open(Arc<OpenSegment>),
-    /// Opened when it is first read, so that a start reads no history.
-    Sealed(Option<Arc<SealedBody>>),
+    /// Opened when it is read, so that a start reads no history; closed when others are read.
+    Sealed(Weak<SealedBody>),
     /// Nothing of it can be read, and why: whoever asks for it must not get an answer that looks whole.
     Unreadable(String),
     /// Nothing of it can be read, and a person accepted that.
@@ -246,6 +263,8 @@ pub(crate) struct Segment<D: Disk> {
     end: RwLock<Sequence>,
     /// The seal, read when it is first asked for.
     seal: Mutex<Option<Seal>>,
+    /// Which terms it has, where it is sealed and somebody has opened it.
+    terms: RwLock<Option<Arc<TermSet>>>,
     /// What a person accepted as lost of it.
     loss: Option<AcceptedLoss>,
     body: Mutex<Body>,
@@ -255,7 +274,8 @@ impl<D: Disk> Segment<D> {
     fn new(home: &Arc<Home<D>>, sequences: Range<Sequence>, body: Body) -> Self {
         let Range { start: first, end } = sequences;
         let (end, body) = (RwLock::new(end), Mutex::new(body));
-        Self { home: Arc::clone(home), first, end, seal: Mutex::new(None), loss: None, body }
+        let terms = RwLock::default();
+        Self { home: Arc::clone(home), first, end, seal: Mutex::new(None), terms, loss: None, body }
     }
 
     /// A segment that is not sealed.
@@ -266,7 +286,7 @@ impl<D: Disk> Segment<D> {
 
     /// A sealed segment, which is not read before somebody asks.
     pub(crate) fn sealed(home: &Arc<Home<D>>, first: Sequence, end: Sequence) -> Self {
-        Self::new(home, first..end, Body::Sealed(None))
+        Self::new(home, first..end, Body::Sealed(Weak::new()))
     }
 
     /// A segment that should be there and cannot be read.
@@ -280,8 +300,9 @@ impl<D: Disk> Segment<D> {
     }
 
     /// The same segment, of which a person accepted that something is lost.
-    pub(crate) fn with_loss(self, loss: Option<AcceptedLoss>) -> Self {
-        Self { loss, ..self }
+    pub(crate) fn with_loss(mut self, loss: Option<AcceptedLoss>) -> Self {
+        self.loss = loss;
+        self
     }
 
     /// What a person accepted as lost of it.
@@ -369,8 +390,11 @@ impl<D: Disk> Segment<D> {
                 let path = FileKind::Log.path(&self.home.dir, self.first);
                 Err(PinError::damaged(&path, Offset(0), reason))
             }
-            Body::Sealed(Some(sealed)) => Ok(Some(Arc::clone(sealed))),
-            Body::Sealed(None) => {
+            Body::Sealed(opened) => {
+                if let Some(sealed) = opened.upgrade() {
+                    sealed.used.store(true, Relaxed);
+                    return Ok(Some(sealed));
+                }
                 let seal = self.read_seal()?;
                 let sealed = Arc::new(seal::load(&self.home, seal, self.loss.is_some())?);
                 let (end, expected) = (sealed.seal.head.end, *self.end.read());
@@ -382,7 +406,9 @@ impl<D: Disk> Segment<D> {
                     return Err(PinError::damaged(sealed.log.path(), sealed.log.length, reason));
                 }
                 *self.seal.lock() = Some(sealed.seal);
-                *body = Body::Sealed(Some(Arc::clone(&sealed)));
+                *body = Body::Sealed(Arc::downgrade(&sealed));
+                self.home.held.hold(&sealed);
+                self.learn_terms(&sealed);
                 Ok(Some(sealed))
             }
         }
@@ -393,7 +419,7 @@ impl<D: Disk> Segment<D> {
         let mut body = self.body.lock();
         *self.end.write() = seal.head.end;
         *self.seal.lock() = Some(seal);
-        *body = Body::Sealed(None);
+        *body = Body::Sealed(Weak::new());
     }
 
     /// Takes its own word for its end, where a segment behind it turned out to be missing.
@@ -403,8 +429,27 @@ impl<D: Disk> Segment<D> {
 
     /// Moves on to dropped; whoever pinned it before goes on reading.
     pub(crate) fn become_dropped(&self) {
-        let mut body = self.body.lock();
-        *body = Body::Dropped;
+        let before = std::mem::replace(&mut *self.body.lock(), Body::Dropped);
+        if let Body::Sealed(opened) = before
+            && let Some(sealed) = opened.upgrade()
+        {
+            self.home.held.forget(&sealed);
+        }
+    }
+
+    /// Which terms it has; `None` where nobody knows.
+    pub(crate) fn terms(&self) -> Option<Arc<TermSet>> {
+        self.terms.read().clone()
+    }
+
+    /// Keeps the terms of a segment that is whole. An index that cannot be read is found out when it is asked.
+    fn learn_terms(&self, sealed: &SealedBody) {
+        let mut terms = self.terms.write();
+        if terms.is_some() || self.loss.is_some() {
+            return;
+        }
+        let found = sealed.index.open(None).and_then(|index| TermSet::of(&index));
+        *terms = found.ok().flatten().and_then(|found| self.home.held.keep_terms(found));
     }
 
     /// Pins what is published of it: the answer stays readable when the segment is sealed or dropped.
@@ -420,6 +465,14 @@ impl<D: Disk> Segment<D> {
         };
         let class = self.home.class.clone();
         Ok(Pinned { class, first: self.first, end, has_loss: self.loss.is_some(), log, terms })
+    }
+}
+
+impl<D: Disk> Drop for Segment<D> {
+    fn drop(&mut self) {
+        if let Some(terms) = self.terms.get_mut().take() {
+            self.home.held.forget_terms(&terms);
+        }
     }
 }
 

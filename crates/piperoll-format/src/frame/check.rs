@@ -112,11 +112,7 @@ pub fn check_frame<'a>(
 
 /// Header and envelope of the frame at `offset` of a segment, of which `crc` is known to be the crc32 of
 /// [`FrameView::head`]. The rest of the frame is not looked at.
-pub fn check_frame_head(
-    bytes: &[u8],
-    offset: Offset,
-    crc: u32,
-) -> Result<(FrameHeader, &[u8]), FrameError> {
+pub fn check_frame_head(bytes: &[u8], offset: Offset, crc: u32) -> Result<(FrameHeader, &[u8]), FrameError> {
     let header = FrameHeader::read(bytes, offset)?;
     let need = FrameError::NeedBytes(header.length.into());
     let frame = FrameView::split(header, bytes.get(..header.length as usize).ok_or(need)?).ok_or(need)?;

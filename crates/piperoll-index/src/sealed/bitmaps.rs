@@ -59,6 +59,18 @@ impl BitmapSection {
         self.union(blocks, first..last, end)
     }
 
+    /// Each term.
+    pub(super) fn each_term(
+        &self,
+        blocks: &Blocks<'_>,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), IndexError> {
+        (0..self.count).try_for_each(|index| {
+            each(self.term(blocks, index)?);
+            Ok(())
+        })
+    }
+
     /// For each term, how many events of `among` have it; all events where that is `None`.
     pub(super) fn count(
         &self,

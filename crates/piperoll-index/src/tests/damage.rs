@@ -92,7 +92,10 @@ fn every_cut_and_every_longer_file_is_noticed() {
     let built = built(20);
     let layout = SealedIndex::open(&built.bytes).unwrap().layout();
     for length in 0..built.bytes.len() {
-        assert!(SealedIndex::open_again(&built.bytes[..length], &layout, None).is_err(), "cut at {length} later");
+        assert!(
+            SealedIndex::open_again(&built.bytes[..length], &layout, None).is_err(),
+            "cut at {length} later"
+        );
         let cut = SealedIndex::open(&built.bytes[..length]).and_then(|index| index.verify());
         assert!(cut.is_err(), "cut at {length}");
     }

@@ -102,9 +102,10 @@ fn count_log<D: Disk>(
     let end = segments.last().map_or(Sequence(0), |segment| segment.end());
     question.asker.meets_segments(segments.len());
     for segment in segments.iter() {
-        let Some(mut reader) = open(question, log.class(), segment)? else { continue };
+        let is_whole = log.trouble().is_none();
+        let Some(mut reader) = open(question, log.class(), segment, is_whole)? else { continue };
         let expected = share(&segments, segment, &(Sequence(0)..end));
-        let holes = reader.holes(question.filter, &expected, log.trouble().is_none())?;
+        let holes = reader.holes(question.filter, &expected, is_whole)?;
         if let Some(hole) = holes.first() {
             return Err(reader.lost(hole));
         }

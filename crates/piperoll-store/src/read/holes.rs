@@ -19,7 +19,7 @@ impl Hole {
     pub(super) fn may_match(&self, filter: &Filter, class: &Name) -> bool {
         let earliest = self.after.map_or(UnixNanos(i64::MIN), |frame| frame.received);
         let latest = self.before.map_or(UnixNanos(i64::MAX), |frame| frame.received);
-        let zone = Zone { class, received: Some((earliest, latest)) };
+        let zone = Zone { class, received: Some((earliest, latest)), terms: None };
         zone.judge(filter.expression()) != Verdict::None
     }
 }

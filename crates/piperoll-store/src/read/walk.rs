@@ -15,6 +15,7 @@ use piperoll_format::{
     names::Name,
     units::{Sequence, UnixNanos},
 };
+use piperoll_index::TermSet;
 use roaring::{RoaringBitmap, bitmap::IntoIter};
 use std::{ops::Range, sync::Arc};
 
@@ -55,20 +56,29 @@ struct Candidates<'q, D: Disk> {
     holes: Vec<Hole>,
 }
 
-/// Opens a segment for a question: `None` where nothing of it can match, or retention has taken it.
+/// Opens a segment for a question: `None` where nothing of it can match, or retention has taken it. `is_whole` says that
+/// nothing is wrong with its log.
 pub(super) fn open<'q, D: Disk>(
     question: &Question<'q>,
     class: &Name,
     segment: &Segment<D>,
+    is_whole: bool,
 ) -> Result<Option<SegmentReader<'q>>, ReadError> {
     let asker = question.asker;
     asker.check()?;
-    let is_ruled_out = || {
-        let zone = Zone { class, received: segment.received_range() };
-        zone.judge(question.filter.expression()) == Verdict::None
+    let judge = |terms: Option<&TermSet>| {
+        let zone = Zone { class, received: segment.received_range(), terms };
+        zone.judge(question.filter.expression())
     };
+    let is_ruled_out = || judge(None) == Verdict::None;
     if is_ruled_out() {
         asker.rules_out(RuledOut::ByTime);
+        return Ok(None);
+    }
+    // What a segment lacks at its end may have had any terms.
+    let terms = segment.terms().filter(|_| is_whole);
+    if judge(terms.as_deref()) == Verdict::None {
+        asker.rules_out(RuledOut::ByTerms);
         return Ok(None);
     }
     match asker.timed(Stage::Open, || segment.pin()) {
@@ -120,9 +130,8 @@ impl<'q, D: Disk> Walk<'q, D> {
             is_whole: log.trouble().is_none(),
         };
         let asked = &walk.left;
-        let in_question = |segment: &&Arc<Segment<D>>| {
-            segment.first() < asked.end && asked.start < segment.end()
-        };
+        let in_question =
+            |segment: &&Arc<Segment<D>>| segment.first() < asked.end && asked.start < segment.end();
         question.asker.meets_segments(walk.segments.iter().filter(in_question).count());
         walk.refine();
         walk
@@ -190,7 +199,7 @@ impl<'q, D: Disk> Walk<'q, D> {
     fn open_next(&mut self) -> Result<(), ReadError> {
         let Some(segment) = self.next_segment().cloned() else { return Ok(()) };
         let before = self.bound;
-        let Some(mut reader) = open(self.question, &self.class, &segment)? else {
+        let Some(mut reader) = open(self.question, &self.class, &segment, self.is_whole)? else {
             self.leave(&segment);
             return Ok(());
         };

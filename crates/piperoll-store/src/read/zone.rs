@@ -2,12 +2,15 @@
 
 use piperoll_filter::{Comparison, Expression, Filter, Subject, Test, Value};
 use piperoll_format::{names::Name, units::UnixNanos};
+use piperoll_index::TermSet;
 
 /// What is known of all events of a segment.
 pub(super) struct Zone<'a> {
     pub(super) class: &'a Name,
     /// When the first and the last of them were received.
     pub(super) received: Option<(UnixNanos, UnixNanos)>,
+    /// Which terms they have; `None` where nobody knows.
+    pub(super) terms: Option<&'a TermSet>,
 }
 
 /// How many events of a zone can match.
@@ -48,6 +51,10 @@ impl Zone<'_> {
             Expression::Not(part) => self.judge(part).not(),
             Expression::Compare(Comparison { subject: Subject::Class, test }) => self.judge_class(test),
             Expression::Compare(Comparison { subject: Subject::Received, test }) => self.judge_received(test),
+            Expression::Compare(Comparison { subject: Subject::Field(field), test }) => {
+                let may_match = self.terms.is_none_or(|terms| terms.may_match(*field, test));
+                if may_match { Verdict::Perhaps } else { Verdict::None }
+            }
             Expression::Compare(_) => Verdict::Perhaps,
         }
     }

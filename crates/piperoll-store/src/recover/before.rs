@@ -33,7 +33,7 @@ pub(super) fn look<D: Disk>(disk: &Arc<D>) -> Result<(), OpenError> {
     let top = Path::new(LOGS_DIR);
     for tenant in directories(&**disk, top)? {
         for class in directories(&**disk, &top.join(tenant.as_str()))? {
-            match look_at_log(&home(disk, &tenant, class)) {
+            match look_at_log(&home(disk, &tenant, class, &Arc::default())) {
                 // What cannot be read keeps the others from nothing; recovery tells.
                 Ok(()) | Err(OpenError::Io { .. }) => {}
                 refused => return refused,

@@ -23,6 +23,7 @@ use crate::catalog::{Catalog, LOGS_DIR, Log, log_dir};
 use crate::core::Core;
 use crate::disk::{Disk, EntryKind};
 use crate::durable::ensure_dir;
+use crate::held::Held;
 use crate::identity::Lock;
 use crate::keeper::Keeper;
 use crate::options::{Clock, Entropy, Options};
@@ -166,6 +167,7 @@ pub(crate) struct Recovery<'a, D: Disk> {
     tenants: HashMap<Name, Arc<ProducerTable>>,
     /// Losses that nobody has accepted, where somebody asks for them: then nothing is changed on the disk.
     survey: Option<Vec<FoundLoss>>,
+    held: Arc<Held>,
     report: RecoveryReport,
 }
 
@@ -204,12 +206,13 @@ pub fn open<D: Disk>(
         unheard: Vec::new(),
         tenants: HashMap::new(),
         survey: None,
+        held: Arc::new(Held::new(options.open_segments_max)),
         report,
     };
     let logs = recovery.all_logs()?;
-    let Recovery { settled, unheard, tenants, report, .. } = recovery;
+    let Recovery { settled, unheard, tenants, held, report, .. } = recovery;
     rounds.carry_on_without(&settled);
-    let catalog = Catalog::new(logs.into_iter().map(Arc::new));
+    let catalog = Catalog::new(logs.into_iter().map(Arc::new), held);
     let last = catalog.all_logs().iter().filter_map(|log| log.last_entry()).max().max(marked);
     let time = Timekeeper::start(&*clock, last);
     let kept = (identity, ballast);
@@ -266,15 +269,17 @@ impl<'a, D: Disk> Recovery<'a, D> {
             unheard: Vec::new(),
             tenants: HashMap::from([(tenant, table)]),
             survey: None,
+            held: Arc::clone(&home.held),
             report: RecoveryReport::default(),
         }
     }
 }
 
 /// Where the log of a tenant and a class is.
-fn home<D: Disk>(disk: &Arc<D>, tenant: &Name, class: Name) -> Home<D> {
+fn home<D: Disk>(disk: &Arc<D>, tenant: &Name, class: Name, held: &Arc<Held>) -> Home<D> {
     let dir = log_dir(tenant, &class);
-    Home { disk: Arc::clone(disk), tenant: tenant.clone(), class, dir, notes: Mutex::default() }
+    let held = Arc::clone(held);
+    Home { disk: Arc::clone(disk), tenant: tenant.clone(), class, dir, notes: Mutex::default(), held }
 }
 
 impl<D: Disk> Recovery<'_, D> {
@@ -283,7 +288,7 @@ impl<D: Disk> Recovery<'_, D> {
         let top = Path::new(LOGS_DIR);
         for tenant in self.names(top)? {
             for class in self.names(&top.join(tenant.as_str()))? {
-                let home = Arc::new(home(self.disk, &tenant, class));
+                let home = Arc::new(home(self.disk, &tenant, class, &self.held));
                 logs.extend(self.log_or_why_not(&home)?);
             }
         }

@@ -190,6 +190,7 @@ impl<D: Disk> Appender<D> {
                 class: class.clone(),
                 dir: log_dir(tenant, class),
                 notes: Mutex::default(),
+                held: Arc::clone(core.catalog.held()),
             };
             Log::new(Arc::new(home), Vec::new(), Writer::Unborn(None), None)
         };

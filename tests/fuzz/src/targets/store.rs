@@ -7,7 +7,8 @@ use piperoll_filter::Filter;
 use piperoll_format::{request::check_batch, units::UnixNanos};
 use piperoll_proto::v1::AppendRequest;
 use piperoll_store::{
-    Asker, Batch, Classes, Clock, Entropy, Moment, OpenError, Opened, Options, Order, Query, ReadOnlyLog, Sender,
+    Asker, Batch, Classes, Clock, Entropy, Moment, OpenError, Opened, Options, Order, Query, ReadOnlyLog,
+    Sender,
     disk::{Disk, EntryKind},
     open,
     sim::SimDisk,

@@ -5,19 +5,20 @@ use super::{
     world::{World, name, tenant},
 };
 use crate::{
-    read::{Asker, Count, Halt, LogStatus, Order, Page, Position, PositionError, Query, ReadError, pinned::SegmentReader},
+    read::{
+        Asker, Count, Halt, LogStatus, Order, Page, Position, PositionError, Query, ReadError,
+        pinned::SegmentReader,
+    },
     segment::{IndexBytes, TermSource},
     sim::Crash,
 };
 use piperoll_filter::{Filter, Subject};
 use piperoll_format::units::{Sequence, UnixNanos};
-use std::{
-    sync::{
-        Arc,
-        atomic::{
-            AtomicU32,
-            Ordering::{Relaxed, SeqCst},
-        },
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicU32,
+        Ordering::{Relaxed, SeqCst},
     },
 };
 
@@ -214,6 +215,68 @@ fn whoever_has_gone_is_not_worked_for() {
     let count =
         Count { tenant: tenant(), filter: filter("reason = nothing"), group_by: Vec::new(), limit: 1 };
     assert!(matches!(world.reader().count(&count, &asker), Err(ReadError::Cancelled)));
+}
+
+#[test]
+fn a_segment_that_was_open_once_is_ruled_out_by_its_terms() {
+    let world = World::new();
+    for (actor, seconds) in [("a", 0), ("b", 10), ("c", 20)] {
+        let time = Event::default().number(1, (START.0 / SECOND).unsigned_abs() + seconds).into_bytes();
+        world.append("a", &vec![Event::of(actor, "x.y").bytes(3, &time).build(); 3]);
+        world.roll("a");
+    }
+    world.seal();
+    let asked = |text: &str| {
+        let asker = Asker::patient();
+        let page = world.reader().query(&query(text, Order::NewestFirst, 100), &asker).unwrap();
+        let work = asker.work();
+        (page.records.len(), work.segments, work.ruled_out_by_terms, work.indexes)
+    };
+    // Nobody has opened them: each is asked.
+    assert_eq!(asked("actor = nobody"), (0, 3, 0, 3));
+    assert!(world.keeper().term_set_bytes() > 0);
+    assert_eq!(asked("actor = nobody"), (0, 3, 3, 0));
+    assert_eq!(asked("actor = b"), (3, 3, 2, 1));
+    assert_eq!(asked("actor IN (a, c) AND action = x.y"), (6, 3, 1, 2));
+    assert_eq!(asked("stage:* OR actor = a"), (3, 3, 2, 1));
+    assert_eq!(asked("actor != b AND time:*"), (6, 3, 0, 3));
+    assert_eq!(asked("outcome = success"), (0, 3, 3, 0));
+    assert_eq!(asked("NOT outcome = success"), (9, 3, 0, 3));
+    // 10 s after the start.
+    assert_eq!(asked("time = 2023-11-14T22:13:30Z"), (3, 3, 2, 1));
+    assert_eq!(asked("time > 2023-11-14T22:13:40Z"), (0, 3, 3, 0));
+}
+
+#[test]
+fn no_more_segments_stay_open_than_may() {
+    let world = World::new();
+    for number in 0..6 {
+        world.append("a", &[Event::of(&number.to_string(), "x.y").build()]);
+        world.roll("a");
+    }
+    world.seal();
+    for order in [Order::NewestFirst, Order::OldestFirst, Order::NewestFirst] {
+        assert_eq!(page(&world, &query("", order, 9)).unwrap().records.len(), 6);
+        assert_eq!(world.keeper().open_segments(), 2);
+    }
+    world.sweep_one("a").unwrap();
+    assert_eq!(page(&world, &query("", Order::OldestFirst, 2)).unwrap().records.len(), 2);
+    world.sweep_one("a").unwrap();
+    assert!(world.keeper().open_segments() <= 1, "a dropped segment is closed");
+}
+
+#[test]
+fn an_answer_reads_no_more_bytes_and_takes_no_longer_than_it_may() {
+    let world = World::new();
+    world.append("a", &vec![Event::of("a", "x.y").build(); 100]);
+    let bytes = Event::of("a", "x.y").build().len() as u64;
+    let count = Count { tenant: tenant(), filter: filter("NOT reason = x"), group_by: Vec::new(), limit: 1 };
+    let counted = |max| world.reader().count(&count, &Asker::new(&|| None, &|| 0, max));
+    assert_eq!(counted(100 * bytes).unwrap().total, 100);
+    let error = counted(100 * bytes - 1).unwrap_err();
+    assert!(matches!(error, ReadError::TooMuchToRead { max } if max == 100 * bytes - 1), "{error}");
+    let late = Asker::new(&|| Some(Halt::Late), &|| 0, u64::MAX);
+    assert!(matches!(world.reader().count(&count, &late), Err(ReadError::Late)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::events::{Event, SECOND, START};
 use crate::{
-    Batch, Classes, Clock, DropRule, Entropy, Moment, Opened, Options, Sender,
+    Batch, Classes, Clock, DropRule, Entropy, Keeper, Moment, Opened, Options, Sender,
     catalog::Log,
     open,
     read::Reader,
@@ -68,6 +68,7 @@ fn options() -> Options {
         allocate_bytes_min: 1_024,
         allocate_bytes_max: 4_096,
         ballast_bytes: 0,
+        open_segments_max: 2,
         ..Options::default()
     }
 }
@@ -81,6 +82,11 @@ impl World {
         let opened = open(disk.clone(), options(), clock.clone(), entropy.clone()).unwrap();
         let sender = Arc::new(Sender::new("anonymous", 0, "127.0.0.1:1", "grpc").unwrap());
         Self { disk, clock, entropy, opened, sender, crashes: Random::new(2) }
+    }
+
+    /// What keeps it.
+    pub(super) fn keeper(&self) -> &Keeper<SimDisk> {
+        &self.opened.keeper
     }
 
     /// What answers.

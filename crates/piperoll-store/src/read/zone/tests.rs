@@ -15,7 +15,7 @@ fn seconds(seconds: i64) -> UnixNanos {
 
 fn check(text: &str, expected: Verdict) {
     let class = Name::from_outside("audit").unwrap();
-    let zone = Zone { class: &class, received: Some((seconds(-20), seconds(-10))) };
+    let zone = Zone { class: &class, received: Some((seconds(-20), seconds(-10))), terms: None };
     assert_eq!(zone.judge(parse(text).expression()), expected, "{text}");
 }
 
@@ -99,7 +99,7 @@ proptest! {
     #[test]
     fn a_verdict_holds_for_every_event_of_the_zone(expression in expression(), from in -3_i64..3, length in 0_i64..4) {
         let class = Name::from_outside("audit").unwrap();
-        let judge = |from, to| Zone { class: &class, received: Some((UnixNanos(from), UnixNanos(to))) }.judge(&expression);
+        let judge = |from, to| Zone { class: &class, received: Some((UnixNanos(from), UnixNanos(to))), terms: None }.judge(&expression);
         // One instant leaves nothing open but for `=`, so ask the tree itself.
         let at = |time| truth(&expression, UnixNanos(time));
         let matching = (from..=from + length).filter(|&time| at(time)).count();

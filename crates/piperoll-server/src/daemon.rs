@@ -128,9 +128,9 @@ impl Daemon {
             let _permit = permit;
             let now = || clock.monotonic_ns();
             let end = now().saturating_add(u64::try_from(time_max.as_nanos()).unwrap_or(u64::MAX));
-            let halt = || match cancelled.load(Relaxed) {
-                true => Some(Halt::Gone),
-                false => (now() >= end).then_some(Halt::Late),
+            let halt = || {
+                let gone = cancelled.load(Relaxed).then_some(Halt::Gone);
+                gone.or_else(|| (now() >= end).then_some(Halt::Late))
             };
             ask(&reader, &Asker::new(&halt, &now, bytes_max))
         });

@@ -19,7 +19,7 @@ use piperoll_store::{
     open,
     os::OsDisk,
 };
-use std::{io, path::Path, sync::Arc};
+use std::{io, num::NonZero, path::Path, sync::Arc, thread::available_parallelism};
 
 /// Longest such file.
 const DIRECTORY_FILE_BYTES_MAX: usize = 4_096;
@@ -239,6 +239,7 @@ fn options(storage: &StorageConfig) -> Options {
         queue_bytes_max: bytes(storage.queue_bytes_max),
         columns_bytes_max: bytes(storage.columns_bytes_max),
         ballast_bytes: bytes(storage.ballast_bytes),
+        read_helpers_max: available_parallelism().map_or(1, NonZero::get).saturating_sub(1),
         ..Options::default()
     }
 }

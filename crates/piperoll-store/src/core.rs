@@ -5,6 +5,7 @@ use crate::catalog::{Catalog, Log};
 use crate::disk::Disk;
 use crate::identity::Identity;
 use crate::options::{Clock, Entropy, Options};
+use crate::read::Helpers;
 use crate::stats::StoreStats;
 use crate::timekeeper::{ClockReading, Timekeeper};
 use crate::write::batch::AppendError;
@@ -66,6 +67,7 @@ pub(crate) struct Core<D: Disk> {
     pub(crate) behind: Bell,
     /// Held while a segment is sealed or dropped, or a loss accepted: one at a time.
     pub(crate) sealing: Mutex<()>,
+    pub(crate) helpers: Helpers,
     tenants: Mutex<HashMap<Name, Arc<ProducerTable>>>,
 }
 
@@ -81,6 +83,7 @@ impl<D: Disk> Core<D> {
     ) -> Self {
         let clock_unconfirmed = AtomicBool::new(time.is_unconfirmed());
         let time = Mutex::new(time);
+        let helpers = Helpers::new(options.read_helpers_max);
         Self {
             disk,
             options,
@@ -97,6 +100,7 @@ impl<D: Disk> Core<D> {
             work: Bell::default(),
             behind: Bell::default(),
             sealing: Mutex::new(()),
+            helpers,
             tenants: Mutex::new(tenants),
         }
     }

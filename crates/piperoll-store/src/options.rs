@@ -38,6 +38,8 @@ pub struct Options {
     pub ballast_bytes: u64,
     /// Sealed segments that stay open for the next question; each has two of the 65,530 maps that a process may have.
     pub open_segments_max: usize,
+    /// Threads that help those who ask, of all questions together; whoever asks works too.
+    pub read_helpers_max: usize,
     /// Most bytes of a torn tail that are kept aside.
     pub torn_bytes_max: u64,
 }
@@ -59,6 +61,7 @@ impl Default for Options {
             producer_window_ns: 24 * 3_600 * SECOND_NS,
             ballast_bytes: 16 * MIB,
             open_segments_max: 2_048,
+            read_helpers_max: 1,
             torn_bytes_max: MIB,
         }
     }

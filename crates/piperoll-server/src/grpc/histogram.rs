@@ -11,7 +11,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use piperoll_filter::{Filter, Subject};
 use piperoll_format::{event::Field, names::Name, units::UnixNanos};
 use piperoll_proto::v1;
-use piperoll_store::{Bars, Histogram, ReadError, Reader, Split, Time, os::OsDisk};
+use piperoll_store::{Asker, Bars, Histogram, ReadError, Reader, Split, Time, os::OsDisk};
 use prost_types::Duration;
 use std::ops::Range;
 
@@ -45,7 +45,7 @@ pub(super) async fn answer(
     request: v1::HistogramRequest,
 ) -> Result<v1::HistogramResponse, Refusal> {
     let asked = parse(daemon.now(), tenant, &request)?;
-    daemon.read(move |reader, cancelled| count(reader, asked, cancelled)).await?
+    daemon.read(move |reader, asker| count(reader, asked, asker)).await?
 }
 
 fn parse(now: UnixNanos, tenant: Name, request: &v1::HistogramRequest) -> Result<Asked, Refusal> {
@@ -96,8 +96,8 @@ fn zone(name: &str) -> Result<TimeZone, Refusal> {
 /// A refusal is an answer to the reader, which knows only its own errors.
 type Answer = Result<v1::HistogramResponse, Refusal>;
 
-fn count(reader: &Reader<OsDisk>, asked: Asked, cancelled: &dyn Fn() -> bool) -> Result<Answer, ReadError> {
-    let range = range(reader, &asked, cancelled)?;
+fn count(reader: &Reader<OsDisk>, asked: Asked, asker: &Asker<'_>) -> Result<Answer, ReadError> {
+    let range = range(reader, &asked, asker)?;
     let every = asked.every.unwrap_or_else(|| width_of(&range));
     let Ok(borders) = borders(&range, every, &asked.zone) else {
         return Ok(Err(too_many(&range, every)));
@@ -110,7 +110,7 @@ fn count(reader: &Reader<OsDisk>, asked: Asked, cancelled: &dyn Fn() -> bool) ->
     }
     let Asked { tenant, filter, time, split_by, split_limit, .. } = asked;
     let histogram = Histogram { tenant, filter, time, borders, split_by, split_limit };
-    match reader.histogram(&histogram, cancelled) {
+    match reader.histogram(&histogram, asker) {
         Ok(bars) => Ok(Ok(response(&histogram.borders, every, bars))),
         Err(error @ ReadError::NotCountedBy(..)) => Ok(Err(Refusal::field("split_by", error.to_string()))),
         Err(error) => Err(error),
@@ -118,17 +118,13 @@ fn count(reader: &Reader<OsDisk>, asked: Asked, cancelled: &dyn Fn() -> bool) ->
 }
 
 /// What the buckets cover.
-fn range(
-    reader: &Reader<OsDisk>,
-    asked: &Asked,
-    cancelled: &dyn Fn() -> bool,
-) -> Result<Range<UnixNanos>, ReadError> {
+fn range(reader: &Reader<OsDisk>, asked: &Asked, asker: &Asker<'_>) -> Result<Range<UnixNanos>, ReadError> {
     let Asked { tenant, filter, time, now, .. } = asked;
     let (from, until) = time.bounds(filter);
     if let (Some(from), Some(until)) = (from, until) {
         return Ok(from..until);
     }
-    let extent = reader.extent(tenant, filter, *time, cancelled)?;
+    let extent = reader.extent(tenant, filter, *time, asker)?;
     let (first, end) = extent.map_or((None, None), |extent| (Some(extent.start), Some(extent.end)));
     // Nothing was received since the last event: that is told too.
     let until = until.or_else(|| match time {

@@ -4,31 +4,27 @@ use super::{
     Reader,
     asker::Asker,
     error::ReadError,
+    matching::{for_each_match, for_each_ordinal},
     pinned::SegmentReader,
     position::Order,
     tally::{Tally, Values},
     values::combinations,
-    walk::{Question, open, share},
+    walk::Question,
 };
-use crate::{catalog::Log, disk::Disk};
+use crate::disk::Disk;
 use piperoll_filter::{Filter, Subject};
 use piperoll_format::{
     event::{Field, Indexed},
     names::Name,
-    units::Sequence,
 };
 use piperoll_index::{IndexError, Terms, group};
 use roaring::RoaringBitmap;
-use std::ops::Range;
 
 /// Most subjects that a count is grouped by.
 pub const GROUP_SUBJECTS_MAX: usize = 2;
 
 /// Terms of the first of two fields up to which it pays to make a bitmap for each.
 const TERMS_CROSSED_MAX: usize = 64;
-
-/// Events that are read between two looks at whether the asker still waits.
-const EVENTS_BETWEEN_CHECKS: usize = 1_024;
 
 /// What to count.
 #[derive(Clone, Debug)]
@@ -75,9 +71,14 @@ impl<D: Disk> Reader<D> {
         }
         let question = Question { filter: &count.filter, order: Order::OldestFirst, asker };
         let mut tally = Tally::default();
-        for log in self.core.catalog.logs_of(&count.tenant) {
-            count_log(&question, &log, &count.group_by, &mut tally)?;
-        }
+        let logs = self.core.catalog.logs_of(&count.tenant);
+        for_each_match(
+            &self.core.helpers,
+            &question,
+            &logs,
+            |reader, exact| count_segment(&question, reader, exact, &count.group_by),
+            |of_segment| tally.merge(of_segment),
+        )?;
         Ok(tally.into_counted(count.limit))
     }
 }
@@ -92,50 +93,19 @@ pub(super) fn check_subject(subject: &Subject) -> Result<(), ReadError> {
     Err(ReadError::NotCountedBy(subject.name(), why))
 }
 
-fn count_log<D: Disk>(
-    question: &Question<'_>,
-    log: &Log<D>,
-    group_by: &[Subject],
-    tally: &mut Tally,
-) -> Result<(), ReadError> {
-    let segments = log.snapshot();
-    let end = segments.last().map_or(Sequence(0), |segment| segment.end());
-    question.asker.meets_segments(segments.len());
-    for segment in segments.iter() {
-        let is_whole = log.trouble().is_none();
-        let Some(mut reader) = open(question, log.class(), segment, is_whole)? else { continue };
-        let expected = share(&segments, segment, &(Sequence(0)..end));
-        let holes = reader.holes(question.filter, &expected, is_whole)?;
-        if let Some(hole) = holes.first() {
-            return Err(reader.lost(hole));
-        }
-        let exact = exact_matches(question, &mut reader, &expected)?;
-        tally.add_total(exact.len());
-        if exact.is_empty() || group_by.is_empty() {
-            continue;
-        }
-        group_segment(question, &mut reader, &exact, group_by, tally)?;
-    }
-    Ok(())
-}
-
-/// The ordinals that match, every one verified where the index alone could not tell.
-pub(super) fn exact_matches(
+/// What one segment has of a count.
+fn count_segment(
     question: &Question<'_>,
     reader: &mut SegmentReader<'_>,
-    sequences: &Range<Sequence>,
-) -> Result<RoaringBitmap, ReadError> {
-    let matches = reader.matches(question.filter, &reader.ordinals(sequences))?;
-    let mut exact = matches.sure;
-    for (done, ordinal) in matches.maybe.into_iter().enumerate() {
-        if done.is_multiple_of(EVENTS_BETWEEN_CHECKS) {
-            question.asker.check()?;
-        }
-        if reader.is_match(question.filter, ordinal)? {
-            exact.insert(ordinal);
-        }
+    exact: &RoaringBitmap,
+    group_by: &[Subject],
+) -> Result<Tally, ReadError> {
+    let mut tally = Tally::default();
+    tally.add_total(exact.len());
+    if !group_by.is_empty() {
+        group_segment(question, reader, exact, group_by, &mut tally)?;
     }
-    Ok(exact)
+    Ok(tally)
 }
 
 fn group_segment(
@@ -242,12 +212,8 @@ fn by_reading(
     group_by: &[Subject],
     tally: &mut Tally,
 ) -> Result<(), ReadError> {
-    for (done, ordinal) in exact.iter().enumerate() {
-        if done.is_multiple_of(EVENTS_BETWEEN_CHECKS) {
-            question.asker.check()?;
-        }
+    for_each_ordinal(question, exact, |ordinal| {
         let found = reader.with_event(ordinal, |seen, event| combinations(group_by, seen.class, event))?;
-        found.into_iter().try_for_each(|values| tally.add(values, 1))?;
-    }
-    Ok(())
+        found.into_iter().try_for_each(|values| tally.add(values, 1))
+    })
 }

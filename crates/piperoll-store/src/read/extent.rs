@@ -2,10 +2,11 @@
 
 use super::{
     Reader,
+    asker::Asker,
     error::ReadError,
     pinned::SegmentReader,
     position::Order,
-    walk::{Question, open},
+    walk::{Question, is_ruled_out, open},
 };
 use crate::{catalog::Log, disk::Disk, segment::Segment};
 use piperoll_filter::{Comparison, Expression, Filter, Subject, Test, Value};
@@ -83,9 +84,9 @@ impl<D: Disk> Reader<D> {
         tenant: &Name,
         filter: &Filter,
         time: Time,
-        cancelled: &dyn Fn() -> bool,
+        asker: &Asker<'_>,
     ) -> Result<Extent, ReadError> {
-        let question = Question { filter, order: Order::OldestFirst, cancelled };
+        let question = Question { filter, order: Order::OldestFirst, asker };
         let logs = self.core.catalog.logs_of(tenant);
         logs.iter().try_fold(None, |extent, log| match time {
             Time::Received => received(&question, log, extent),
@@ -98,7 +99,7 @@ impl<D: Disk> Reader<D> {
 fn received<D: Disk>(question: &Question<'_>, log: &Log<D>, extent: Extent) -> Result<Extent, ReadError> {
     let segments = log.snapshot();
     let range = |segment: &Segment<D>| {
-        let found = open(question, log.class(), segment)?;
+        let found = open_candidate(question, log, segment)?;
         Ok::<_, ReadError>(found.and_then(|_| segment.received_range()))
     };
     let mut first = None;
@@ -121,8 +122,19 @@ fn received<D: Disk>(question: &Question<'_>, log: &Log<D>, extent: Extent) -> R
 fn claimed<D: Disk>(question: &Question<'_>, log: &Log<D>, extent: Extent) -> Result<Extent, ReadError> {
     let segments = log.snapshot();
     segments.iter().try_fold(extent, |extent, segment| {
-        let reader = open(question, log.class(), segment)?;
-        let ask = |mut reader: SegmentReader| reader.ask(|terms| Ok(terms.summary().time));
+        let reader = open_candidate(question, log, segment)?;
+        let ask = |mut reader: SegmentReader<'_>| reader.ask(|terms| Ok(terms.summary().time));
         Ok(widened(extent, reader.map(ask).transpose()?.flatten()))
     })
+}
+
+fn open_candidate<'q, D: Disk>(
+    question: &Question<'q>,
+    log: &Log<D>,
+    segment: &Segment<D>,
+) -> Result<Option<SegmentReader<'q>>, ReadError> {
+    if is_ruled_out(question, log.class(), segment, log.trouble().is_none()) {
+        return Ok(None);
+    }
+    open(question, log.class(), segment)
 }

@@ -57,6 +57,21 @@ impl Grid {
         Ok(())
     }
 
+    /// Takes in what another one has.
+    pub(super) fn merge(&mut self, other: Self) -> Result<(), ReadError> {
+        self.untimed = self.untimed.saturating_add(other.untimed);
+        for (bucket, count) in other.counts.into_iter().enumerate() {
+            self.add(bucket, count);
+        }
+        let mut values: Vec<_> = other.places.into_iter().map(|(value, place)| (place, value)).collect();
+        values.sort_unstable_by_key(|(place, _)| *place);
+        for ((place, bucket), count) in other.cells {
+            let value = values.get(place).and_then(|(_, value)| value.clone());
+            self.add_value(bucket, value, count)?;
+        }
+        Ok(())
+    }
+
     fn place(&mut self, value: Option<String>) -> Result<usize, ReadError> {
         if let Some(place) = self.places.get(&value) {
             return Ok(*place);

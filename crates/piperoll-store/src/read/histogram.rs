@@ -5,6 +5,7 @@
 
 use super::{
     Reader,
+    asker::Asker,
     count::{bitmap_field, check_subject},
     error::ReadError,
     extent::Time,
@@ -76,15 +77,20 @@ pub struct Series {
 }
 
 impl<D: Disk> Reader<D> {
-    /// Counts what matches over time. `cancelled` is asked from time to time whether to give up.
-    pub fn histogram(&self, histogram: &Histogram, cancelled: &dyn Fn() -> bool) -> Result<Bars, ReadError> {
+    /// Counts what matches over time. `asker` is asked from time to time whether to give up.
+    pub fn histogram(&self, histogram: &Histogram, asker: &Asker<'_>) -> Result<Bars, ReadError> {
         histogram.split_by.iter().try_for_each(check_subject)?;
-        let question = Question { filter: &histogram.filter, order: Order::OldestFirst, cancelled };
+        let question = Question { filter: &histogram.filter, order: Order::OldestFirst, asker };
         let logs = self.core.catalog.logs_of(&histogram.tenant);
-        let grid = Grid::new(histogram.borders.len().saturating_sub(1));
-        let mut counting = Counting { histogram, question: &question, grid };
-        for_each_match(&question, &logs, &mut |reader, exact| counting.segment(reader, exact))?;
-        let mut grid = counting.grid;
+        let counting = Counting { histogram, question: &question };
+        let mut grid = counting.grid();
+        for_each_match(
+            &self.core.helpers,
+            &question,
+            &logs,
+            |reader, exact| counting.segment(reader, exact),
+            |of_segment| grid.merge(of_segment),
+        )?;
         let counts = std::mem::take(&mut grid.counts);
         let untimed = grid.untimed;
         grid.counts = vec![0; counts.len()];
@@ -137,11 +143,15 @@ type Valued = Vec<(Option<String>, Vec<(usize, u64)>)>;
 struct Counting<'a> {
     histogram: &'a Histogram,
     question: &'a Question<'a>,
-    grid: Grid,
 }
 
 impl Counting<'_> {
-    fn segment(&mut self, reader: &mut SegmentReader, exact: &RoaringBitmap) -> Result<(), ReadError> {
+    /// An empty one.
+    fn grid(&self) -> Grid {
+        Grid::new(self.histogram.borders.len().saturating_sub(1))
+    }
+
+    fn segment(&self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<Grid, ReadError> {
         let Histogram { time, borders, .. } = self.histogram;
         let parts = reader.ask(|terms| match time {
             Time::Received => Ok(Some(by_frames(terms, borders)?)),
@@ -160,19 +170,21 @@ impl Counting<'_> {
             },
         };
         let Some(valued) = valued else { return self.by_reading(reader, exact) };
-        self.grid.untimed = self.grid.untimed.saturating_add(untimed);
+        let mut grid = self.grid();
+        grid.untimed = untimed;
         for (bucket, part) in &parts {
-            self.grid.add(*bucket, part.count_in(exact));
+            grid.add(*bucket, part.count_in(exact));
         }
         for (value, counts) in valued {
             for (bucket, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-                self.grid.add_value(bucket, value.clone(), count)?;
+                grid.add_value(bucket, value.clone(), count)?;
             }
         }
-        Ok(())
+        Ok(grid)
     }
 
-    fn by_reading(&mut self, reader: &mut SegmentReader, exact: &RoaringBitmap) -> Result<(), ReadError> {
+    fn by_reading(&self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<Grid, ReadError> {
+        let mut grid = self.grid();
         let Histogram { time, borders, split_by, .. } = self.histogram;
         for_each_ordinal(self.question, exact, |ordinal| {
             let (at, found) = reader.with_event(ordinal, |seen, event| {
@@ -189,13 +201,14 @@ impl Counting<'_> {
                 )
             })?;
             let Some(at) = at else {
-                self.grid.untimed = self.grid.untimed.saturating_add(1);
+                grid.untimed = grid.untimed.saturating_add(1);
                 return Ok(());
             };
             let Some(bucket) = bucket_of(borders, at) else { return Ok(()) };
-            self.grid.add(bucket, 1);
-            found.into_iter().flatten().try_for_each(|value| self.grid.add_value(bucket, value, 1))
-        })
+            grid.add(bucket, 1);
+            found.into_iter().flatten().try_for_each(|value| grid.add_value(bucket, value, 1))
+        })?;
+        Ok(grid)
     }
 }
 

@@ -20,6 +20,7 @@ use piperoll_format::{
 };
 use piperoll_index::{Group, IndexError, Terms, group};
 use roaring::RoaringBitmap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Most events that one list of values reads: those of a field that has no bitmaps.
 pub const VALUES_EVENTS_READ_MAX: u64 = 1_000_000;
@@ -60,9 +61,16 @@ impl<D: Disk> Reader<D> {
         })?;
         let question = Question { filter: &list.filter, order: Order::OldestFirst, asker };
         let logs = self.core.catalog.logs_of(&list.tenant);
-        let mut listing = Listing { list, question: &question, tally: Tally::default(), read: 0 };
-        for_each_match(&question, &logs, &mut |reader, exact| listing.segment(reader, exact))?;
-        let counted = listing.tally.into_counted(list.limit);
+        let (listing, mut tally) =
+            (Listing { list, question: &question, read: AtomicU64::new(0) }, Tally::default());
+        for_each_match(
+            &self.core.helpers,
+            &question,
+            &logs,
+            |reader, exact| listing.segment(reader, exact),
+            |of_segment| tally.merge(of_segment).map_err(too_many_values),
+        )?;
+        let counted = tally.into_counted(list.limit);
         let values = counted.groups.into_iter();
         Ok(Listed {
             values: values
@@ -76,51 +84,63 @@ impl<D: Disk> Reader<D> {
 struct Listing<'a> {
     list: &'a ListValues,
     question: &'a Question<'a>,
-    tally: Tally,
     /// Events read so far.
-    read: u64,
+    read: AtomicU64,
 }
 
 impl Listing<'_> {
-    fn segment(&mut self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<(), ReadError> {
-        let list = self.list;
+    fn segment(&self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<Tally, ReadError> {
+        let (list, mut tally) = (self.list, Tally::default());
         if list.subject == Subject::Class {
             let class = reader.class().as_str().to_owned();
-            return self.add(Some(class), exact.len());
+            self.add(&mut tally, Some(class), exact.len())?;
+            return Ok(tally);
         }
         let groups = match bitmap_field(&list.subject) {
             Some(field) => reader.ask(|terms| by_bitmaps(terms, field, &list.begins, exact))?,
             None => None,
         };
         match groups {
-            Some(groups) => groups.into_iter().try_for_each(|(value, count)| self.add(value, count)),
-            None => self.by_reading(reader, exact),
+            Some(groups) => {
+                groups.into_iter().try_for_each(|(value, count)| self.add(&mut tally, value, count))?;
+            }
+            None => self.by_reading(reader, exact, &mut tally)?,
         }
+        Ok(tally)
     }
 
-    fn by_reading(&mut self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<(), ReadError> {
+    fn by_reading(
+        &self,
+        reader: &mut SegmentReader<'_>,
+        exact: &RoaringBitmap,
+        tally: &mut Tally,
+    ) -> Result<(), ReadError> {
         let subject = &self.list.subject;
-        self.read = self.read.saturating_add(exact.len());
-        if self.read > VALUES_EVENTS_READ_MAX {
+        let read = self.read.fetch_add(exact.len(), Relaxed).saturating_add(exact.len());
+        if read > VALUES_EVENTS_READ_MAX {
             return Err(ReadError::TooManyToRead { subject: subject.name(), max: VALUES_EVENTS_READ_MAX });
         }
         for_each_ordinal(self.question, exact, |ordinal| {
             let subjects = std::slice::from_ref(subject);
             let found =
                 reader.with_event(ordinal, |seen, event| combinations(subjects, seen.class, event))?;
-            found.into_iter().flatten().try_for_each(|value| self.add(value, 1))
+            found.into_iter().flatten().try_for_each(|value| self.add(tally, value, 1))
         })
     }
 
     /// Takes in what so many events more have, if it is a value that was asked for.
-    fn add(&mut self, value: Option<String>, count: u64) -> Result<(), ReadError> {
+    fn add(&self, tally: &mut Tally, value: Option<String>, count: u64) -> Result<(), ReadError> {
         if !value.as_ref().is_some_and(|value| value.starts_with(&self.list.begins)) {
             return Ok(());
         }
-        self.tally.add(vec![value], count).map_err(|error| match error {
-            ReadError::TooManyGroups { max, what } => ReadError::TooManyValues { max, what },
-            other => other,
-        })
+        tally.add(vec![value], count).map_err(too_many_values)
+    }
+}
+
+fn too_many_values(error: ReadError) -> ReadError {
+    match error {
+        ReadError::TooManyGroups { max, what } => ReadError::TooManyValues { max, what },
+        other => other,
     }
 }
 

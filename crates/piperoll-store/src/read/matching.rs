@@ -1,52 +1,87 @@
 //! Every match of a question, segment by segment, for answers that are made of sets and not of events.
 
 use super::{
-    count::exact_matches,
     error::ReadError,
+    helpers::Helpers,
     pinned::SegmentReader,
-    walk::{Question, open, share},
+    walk::{Question, is_ruled_out, open, share},
 };
 use crate::{catalog::Log, disk::Disk, segment::Segment};
+use parking_lot::Mutex;
 use piperoll_format::units::Sequence;
 use roaring::RoaringBitmap;
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// Events that are read between two looks at whether the asker still waits.
 const EVENTS_BETWEEN_CHECKS: usize = 1_024;
 
-/// What is done with a segment and the ordinals in it that match, of which there is at least one.
-pub(super) type Visit<'v> = dyn FnMut(&mut SegmentReader<'_>, &RoaringBitmap) -> Result<(), ReadError> + 'v;
-
-/// Visits every segment of the logs that has matches. What damage took of them is an error.
-pub(super) fn for_each_match<D: Disk>(
-    question: &Question<'_>,
-    logs: &[Arc<Log<D>>],
-    visit: &mut Visit<'_>,
-) -> Result<(), ReadError> {
-    for log in logs {
-        let segments = log.snapshot();
-        for segment in segments.iter() {
-            visit_segment(question, log, (&segments, segment), visit)?;
-        }
-    }
-    Ok(())
+/// A segment that may have matches.
+struct Candidate<'a, D: Disk> {
+    log: &'a Log<D>,
+    segment: &'a Segment<D>,
+    /// Which sequences it should have.
+    expected: Range<Sequence>,
+    is_whole: bool,
 }
 
-fn visit_segment<D: Disk>(
+/// Looks at every segment of the logs that has matches, several at one time, and takes in what each look gave, one
+/// after the other and in no order. What damage took of the matches is an error.
+pub(super) fn for_each_match<D: Disk, P>(
+    helpers: &Helpers,
     question: &Question<'_>,
-    log: &Log<D>,
-    (segments, segment): (&[Arc<Segment<D>>], &Segment<D>),
-    visit: &mut Visit<'_>,
+    logs: &[Arc<Log<D>>],
+    look: impl Fn(&mut SegmentReader<'_>, &RoaringBitmap) -> Result<P, ReadError> + Sync,
+    take: impl FnMut(P) -> Result<(), ReadError> + Send,
 ) -> Result<(), ReadError> {
-    let Some(mut reader) = open(question, log.class(), segment)? else { return Ok(()) };
-    let end = segments.last().map_or(Sequence(0), |segment| segment.end());
-    let expected = share(segments, segment, &(Sequence(0)..end));
-    let holes = reader.holes(question.filter, &expected, log.trouble().is_none())?;
+    let snapshots: Vec<_> = logs.iter().map(|log| (log, log.snapshot())).collect();
+    let mut candidates = Vec::new();
+    for (log, segments) in &snapshots {
+        question.asker.meets_segments(segments.len());
+        let is_whole = log.trouble().is_none();
+        let end = segments.last().map_or(Sequence(0), |segment| segment.end());
+        for segment in segments.iter() {
+            if !is_ruled_out(question, log.class(), segment, is_whole) {
+                let expected = share(segments, segment, &(Sequence(0)..end));
+                candidates.push(Candidate { log, segment, expected, is_whole });
+            }
+        }
+    }
+    let take = Mutex::new(take);
+    helpers.for_each(&candidates, |candidate| {
+        let Some(found) = look_at(question, candidate, &look)? else { return Ok(()) };
+        take.lock()(found)
+    })
+}
+
+fn look_at<D: Disk, P>(
+    question: &Question<'_>,
+    Candidate { log, segment, expected, is_whole }: &Candidate<'_, D>,
+    look: impl Fn(&mut SegmentReader<'_>, &RoaringBitmap) -> Result<P, ReadError>,
+) -> Result<Option<P>, ReadError> {
+    let Some(mut reader) = open(question, log.class(), segment)? else { return Ok(None) };
+    let holes = reader.holes(question.filter, expected, *is_whole)?;
     if let Some(hole) = holes.first() {
         return Err(reader.lost(hole));
     }
-    let exact = exact_matches(question, &mut reader, &expected)?;
-    if exact.is_empty() { Ok(()) } else { visit(&mut reader, &exact) }
+    let exact = exact_matches(question, &mut reader, expected)?;
+    if exact.is_empty() { Ok(None) } else { look(&mut reader, &exact).map(Some) }
+}
+
+/// The ordinals that match, every one verified where the index alone could not tell.
+fn exact_matches(
+    question: &Question<'_>,
+    reader: &mut SegmentReader<'_>,
+    sequences: &Range<Sequence>,
+) -> Result<RoaringBitmap, ReadError> {
+    let matches = reader.matches(question.filter, &reader.ordinals(sequences))?;
+    let mut exact = matches.sure;
+    for_each_ordinal(question, &matches.maybe, |ordinal| {
+        if reader.is_match(question.filter, ordinal)? {
+            exact.insert(ordinal);
+        }
+        Ok(())
+    })?;
+    Ok(exact)
 }
 
 /// Ordinals to read, with a look now and then at whether the asker still waits.

@@ -46,6 +46,16 @@ impl Tally {
         Ok(())
     }
 
+    /// Takes in what another one has.
+    pub(super) fn merge(&mut self, other: Self) -> Result<(), ReadError> {
+        self.add_total(other.total);
+        if self.groups.is_empty() {
+            (self.groups, self.value_bytes) = (other.groups, other.value_bytes);
+            return Ok(());
+        }
+        other.groups.into_iter().try_for_each(|(values, count)| self.add(values, count))
+    }
+
     /// The largest groups.
     pub(super) fn into_counted(self, limit: usize) -> Counted {
         let mut groups: Vec<_> =

@@ -15,7 +15,6 @@ use piperoll_format::{
     names::Name,
     units::{Sequence, UnixNanos},
 };
-use piperoll_index::TermSet;
 use roaring::{RoaringBitmap, bitmap::IntoIter};
 use std::{ops::Range, sync::Arc};
 
@@ -56,34 +55,44 @@ struct Candidates<'q, D: Disk> {
     holes: Vec<Hole>,
 }
 
-/// Opens a segment for a question: `None` where nothing of it can match, or retention has taken it. `is_whole` says that
-/// nothing is wrong with its log.
+/// Whether no event of a segment can match, by what is known of it without opening it. `is_whole` says that nothing is
+/// wrong with its log.
+pub(super) fn is_ruled_out<D: Disk>(
+    question: &Question<'_>,
+    class: &Name,
+    segment: &Segment<D>,
+    is_whole: bool,
+) -> bool {
+    if is_out_of_time(question, class, segment) {
+        question.asker.rules_out(RuledOut::ByTime);
+        return true;
+    }
+    // What a segment lacks at its end may have had any terms.
+    let Some(terms) = segment.terms().filter(|_| is_whole) else { return false };
+    let zone = Zone { class, received: segment.received_range(), terms: Some(&terms) };
+    let is_ruled_out = zone.judge(question.filter.expression()) == Verdict::None;
+    if is_ruled_out {
+        question.asker.rules_out(RuledOut::ByTerms);
+    }
+    is_ruled_out
+}
+
+fn is_out_of_time<D: Disk>(question: &Question<'_>, class: &Name, segment: &Segment<D>) -> bool {
+    let zone = Zone { class, received: segment.received_range(), terms: None };
+    zone.judge(question.filter.expression()) == Verdict::None
+}
+
+/// Opens a segment that was not ruled out: `None` where it is only now, or retention has taken it.
 pub(super) fn open<'q, D: Disk>(
     question: &Question<'q>,
     class: &Name,
     segment: &Segment<D>,
-    is_whole: bool,
 ) -> Result<Option<SegmentReader<'q>>, ReadError> {
     let asker = question.asker;
     asker.check()?;
-    let judge = |terms: Option<&TermSet>| {
-        let zone = Zone { class, received: segment.received_range(), terms };
-        zone.judge(question.filter.expression())
-    };
-    let is_ruled_out = || judge(None) == Verdict::None;
-    if is_ruled_out() {
-        asker.rules_out(RuledOut::ByTime);
-        return Ok(None);
-    }
-    // What a segment lacks at its end may have had any terms.
-    let terms = segment.terms().filter(|_| is_whole);
-    if judge(terms.as_deref()) == Verdict::None {
-        asker.rules_out(RuledOut::ByTerms);
-        return Ok(None);
-    }
     match asker.timed(Stage::Open, || segment.pin()) {
         // A segment that nobody had opened yet tells its times only now.
-        Ok(_) if is_ruled_out() => {
+        Ok(_) if is_out_of_time(question, class, segment) => {
             asker.rules_out(RuledOut::ByTime);
             Ok(None)
         }
@@ -199,7 +208,11 @@ impl<'q, D: Disk> Walk<'q, D> {
     fn open_next(&mut self) -> Result<(), ReadError> {
         let Some(segment) = self.next_segment().cloned() else { return Ok(()) };
         let before = self.bound;
-        let Some(mut reader) = open(self.question, &self.class, &segment, self.is_whole)? else {
+        if is_ruled_out(self.question, &self.class, &segment, self.is_whole) {
+            self.leave(&segment);
+            return Ok(());
+        }
+        let Some(mut reader) = open(self.question, &self.class, &segment)? else {
             self.leave(&segment);
             return Ok(());
         };

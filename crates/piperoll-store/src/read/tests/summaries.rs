@@ -5,7 +5,7 @@ use super::{
     model::{Entry, Model, SUBJECTS, values},
     world::{World, tenant},
 };
-use crate::read::{Bars, Count, Histogram, ListValues, Listed, Order, Series, Split, Time};
+use crate::read::{Asker, Bars, Count, Histogram, ListValues, Listed, Order, Series, Split, Time};
 use piperoll_filter::{Filter, Subject};
 use piperoll_format::{event::EventView, units::UnixNanos};
 use proptest::prelude::*;
@@ -91,7 +91,7 @@ impl Run {
 
     fn histogram(&self, histogram: &Histogram) {
         let entries = self.model.scan(&histogram.filter, Order::OldestFirst);
-        let found = self.world.reader().histogram(histogram, &|| false).unwrap();
+        let found = self.world.reader().histogram(histogram, &Asker::patient()).unwrap();
         assert_eq!(found, bars(histogram, &entries), "{} {histogram:?}", histogram.filter);
         let times: Vec<_> = match histogram.time {
             Time::Received => entries.iter().map(|entry| entry.received).collect(),
@@ -101,7 +101,8 @@ impl Run {
         };
         let (from, until) = histogram.time.bounds(&histogram.filter);
         let reader = self.world.reader();
-        let extent = reader.extent(&histogram.tenant, &histogram.filter, histogram.time, &|| false).unwrap();
+        let extent =
+            reader.extent(&histogram.tenant, &histogram.filter, histogram.time, &Asker::patient()).unwrap();
         for time in times {
             assert!(from.is_none_or(|from| from <= time), "{}", histogram.filter);
             assert!(until.is_none_or(|until| time < until), "{}", histogram.filter);

@@ -1,6 +1,10 @@
 //! A segment as readers and keepers see it: active, closed, sealed, dropped; and how it is pinned.
 
-use crate::disk::{Disk, DiskFile, Open};
+mod pinned;
+
+pub(crate) use pinned::{IndexBytes, LogBytes, Pinned, TermSource};
+
+use crate::disk::Disk;
 use crate::durable::FileKind;
 use crate::follow::{ActiveColumns, RunningHash};
 use crate::held::Held;
@@ -9,16 +13,15 @@ use crate::mapping::Mapping;
 use crate::seal;
 use parking_lot::{Mutex, RwLock};
 use piperoll_format::entry::Seal;
-use piperoll_format::frame::{FrameView, check_frame};
 use piperoll_format::names::Name;
 use piperoll_format::segment::SegmentHeader;
-use piperoll_format::units::{FrameSalt, Offset, Root, Sequence, UnixNanos};
-use piperoll_index::{GoodBlocks, IndexError, IndexLayout, SealedIndex, TermSet};
+use piperoll_format::units::{Offset, Root, Sequence, UnixNanos};
+use piperoll_index::TermSet;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 /// Where a log lives, and under whose names. Shared by its segments; never changes.
 #[derive(Debug)]
@@ -186,7 +189,7 @@ impl OpenSegment {
     /// Its bytes up to `reach`.
     pub(crate) fn bytes(&self, reach: &Reach) -> LogBytes {
         let map = Arc::clone(&self.map.read());
-        LogBytes { map, length: reach.length, salt: self.header.salt, path: self.path.clone() }
+        LogBytes::new(map, reach.length, self.header.salt, self.path.clone())
     }
 
     /// Reach and root of what is published now: the running hash, caught up.
@@ -403,7 +406,7 @@ impl<D: Disk> Segment<D> {
                 } else if end != expected {
                     let reason =
                         format!("sequences {end} to {expected} behind it are missing, without a receipt");
-                    return Err(PinError::damaged(sealed.log.path(), sealed.log.length, reason));
+                    return Err(PinError::damaged(sealed.log.path(), sealed.log.length(), reason));
                 }
                 *self.seal.lock() = Some(sealed.seal);
                 *body = Body::Sealed(Arc::downgrade(&sealed));
@@ -473,132 +476,5 @@ impl<D: Disk> Drop for Segment<D> {
         if let Some(terms) = self.terms.get_mut().take() {
             self.home.held.forget_terms(&terms);
         }
-    }
-}
-
-/// A reader's hold on a segment.
-pub(crate) struct Pinned {
-    /// Retention class of the log.
-    pub(crate) class: Name,
-    /// First sequence.
-    pub(crate) first: Sequence,
-    /// End of what may be served; the terms may know more already.
-    pub(crate) end: Sequence,
-    /// A person accepted that some of it is lost.
-    pub(crate) has_loss: bool,
-    /// The bytes.
-    pub(crate) log: LogBytes,
-    /// The terms.
-    pub(crate) terms: TermSource,
-}
-
-/// The published bytes of a `.log`.
-#[derive(Clone)]
-pub(crate) struct LogBytes {
-    map: Arc<Mapping>,
-    length: Offset,
-    salt: FrameSalt,
-    path: PathBuf,
-}
-
-impl LogBytes {
-    /// The first `length` bytes of a map.
-    pub(crate) fn new(map: Arc<Mapping>, length: Offset, salt: FrameSalt, path: PathBuf) -> Self {
-        Self { map, length, salt, path }
-    }
-
-    /// What the checksums of its frames are mixed with.
-    pub(crate) fn salt(&self) -> &FrameSalt {
-        &self.salt
-    }
-
-    /// The published length.
-    pub(crate) fn length(&self) -> Offset {
-        self.length
-    }
-
-    /// The same bytes, ending at `length` where that is less.
-    pub(crate) fn up_to(&self, length: Offset) -> Self {
-        Self { length: length.min(self.length), ..self.clone() }
-    }
-
-    /// The file.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The bytes from `offset` to the published length.
-    pub(crate) fn from(&self, offset: Offset) -> Option<&[u8]> {
-        self.map.bytes(offset.0..self.length.0)
-    }
-
-    /// The frame at `offset`, its checksum checked.
-    pub(crate) fn frame(&self, offset: Offset) -> Result<FrameView<'_>, PinError> {
-        let bytes = self.from(offset).ok_or_else(|| {
-            let reason = format!("expected a frame below {}, the end of what was published", self.length);
-            PinError::damaged(&self.path, offset, reason)
-        })?;
-        check_frame(bytes, offset, &self.salt).map_err(|e| PinError::damaged(&self.path, offset, e))
-    }
-}
-
-/// Where the terms of a pinned segment are.
-pub(crate) enum TermSource {
-    /// In its index.
-    Sealed(IndexBytes),
-    /// In the columns in memory, caught up to the pin's end at least.
-    Active(Arc<RwLock<ActiveColumns>>),
-}
-
-/// The bytes of an `.idx`.
-#[derive(Clone)]
-pub(crate) struct IndexBytes {
-    memory: IndexMemory,
-    /// Known once it was opened.
-    layout: Arc<OnceLock<Arc<IndexLayout>>>,
-}
-
-#[derive(Clone)]
-enum IndexMemory {
-    /// The file, mapped: the map and its length.
-    Mapped(Arc<Mapping>, u64),
-    /// Made again from the `.log`, because the file was lost or damaged and could not be written again.
-    Made(Arc<Vec<u8>>),
-}
-
-impl IndexBytes {
-    fn new(memory: IndexMemory) -> Self {
-        Self { memory, layout: Arc::default() }
-    }
-
-    /// An index that has no file.
-    pub(crate) fn made(bytes: Vec<u8>) -> Self {
-        Self::new(IndexMemory::Made(Arc::new(bytes)))
-    }
-
-    /// Maps the file `at`.
-    pub(crate) fn map<D: Disk>(disk: &D, at: &Path) -> io::Result<Self> {
-        let file = disk.open(at, Open::Read)?;
-        let length = file.length()?;
-        Ok(Self::new(IndexMemory::Mapped(Arc::new(file.map(length)?), length)))
-    }
-
-    /// The bytes.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match &self.memory {
-            IndexMemory::Mapped(map, length) => map.bytes(0..*length).unwrap_or_default(),
-            IndexMemory::Made(bytes) => bytes,
-        }
-    }
-
-    /// The index in these bytes. What is `good` of it was checked for this reader before.
-    pub(crate) fn open(&self, good: Option<GoodBlocks>) -> Result<SealedIndex<'_>, IndexError> {
-        let bytes = self.bytes();
-        if let Some(layout) = self.layout.get() {
-            return SealedIndex::open_again(bytes, layout, good);
-        }
-        let index = SealedIndex::open(bytes)?;
-        self.layout.get_or_init(|| index.layout());
-        Ok(index)
     }
 }

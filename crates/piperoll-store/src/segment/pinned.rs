@@ -1,0 +1,141 @@
+//! What a reader holds of a segment: its bytes, and where its terms are.
+
+use super::PinError;
+use crate::disk::{Disk, DiskFile, Open};
+use crate::follow::ActiveColumns;
+use crate::mapping::Mapping;
+use parking_lot::RwLock;
+use piperoll_format::frame::{FrameView, check_frame};
+use piperoll_format::names::Name;
+use piperoll_format::units::{FrameSalt, Offset, Sequence};
+use piperoll_index::{GoodBlocks, IndexError, IndexLayout, SealedIndex};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+/// A reader's hold on a segment.
+pub(crate) struct Pinned {
+    /// Retention class of the log.
+    pub(crate) class: Name,
+    /// First sequence.
+    pub(crate) first: Sequence,
+    /// End of what may be served; the terms may know more already.
+    pub(crate) end: Sequence,
+    /// A person accepted that some of it is lost.
+    pub(crate) has_loss: bool,
+    /// The bytes.
+    pub(crate) log: LogBytes,
+    /// The terms.
+    pub(crate) terms: TermSource,
+}
+
+/// The published bytes of a `.log`.
+#[derive(Clone)]
+pub(crate) struct LogBytes {
+    map: Arc<Mapping>,
+    length: Offset,
+    salt: FrameSalt,
+    path: PathBuf,
+}
+
+impl LogBytes {
+    /// The first `length` bytes of a map.
+    pub(crate) fn new(map: Arc<Mapping>, length: Offset, salt: FrameSalt, path: PathBuf) -> Self {
+        Self { map, length, salt, path }
+    }
+
+    /// What the checksums of its frames are mixed with.
+    pub(crate) fn salt(&self) -> &FrameSalt {
+        &self.salt
+    }
+
+    /// The published length.
+    pub(crate) fn length(&self) -> Offset {
+        self.length
+    }
+
+    /// The same bytes, ending at `length` where that is less.
+    pub(crate) fn up_to(&self, length: Offset) -> Self {
+        Self { length: length.min(self.length), ..self.clone() }
+    }
+
+    /// The file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The bytes from `offset` to the published length.
+    pub(crate) fn from(&self, offset: Offset) -> Option<&[u8]> {
+        self.map.bytes(offset.0..self.length.0)
+    }
+
+    /// The frame at `offset`, its checksum checked.
+    pub(crate) fn frame(&self, offset: Offset) -> Result<FrameView<'_>, PinError> {
+        let bytes = self.from(offset).ok_or_else(|| {
+            let reason = format!("expected a frame below {}, the end of what was published", self.length);
+            PinError::damaged(&self.path, offset, reason)
+        })?;
+        check_frame(bytes, offset, &self.salt).map_err(|e| PinError::damaged(&self.path, offset, e))
+    }
+}
+
+/// Where the terms of a pinned segment are.
+pub(crate) enum TermSource {
+    /// In its index.
+    Sealed(IndexBytes),
+    /// In the columns in memory, caught up to the pin's end at least.
+    Active(Arc<RwLock<ActiveColumns>>),
+}
+
+/// The bytes of an `.idx`.
+#[derive(Clone)]
+pub(crate) struct IndexBytes {
+    memory: IndexMemory,
+    /// Known once it was opened.
+    layout: Arc<OnceLock<Arc<IndexLayout>>>,
+}
+
+#[derive(Clone)]
+enum IndexMemory {
+    /// The file, mapped: the map and its length.
+    Mapped(Arc<Mapping>, u64),
+    /// Made again from the `.log`, because the file was lost or damaged and could not be written again.
+    Made(Arc<Vec<u8>>),
+}
+
+impl IndexBytes {
+    fn new(memory: IndexMemory) -> Self {
+        Self { memory, layout: Arc::default() }
+    }
+
+    /// An index that has no file.
+    pub(crate) fn made(bytes: Vec<u8>) -> Self {
+        Self::new(IndexMemory::Made(Arc::new(bytes)))
+    }
+
+    /// Maps the file `at`.
+    pub(crate) fn map<D: Disk>(disk: &D, at: &Path) -> io::Result<Self> {
+        let file = disk.open(at, Open::Read)?;
+        let length = file.length()?;
+        Ok(Self::new(IndexMemory::Mapped(Arc::new(file.map(length)?), length)))
+    }
+
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.memory {
+            IndexMemory::Mapped(map, length) => map.bytes(0..*length).unwrap_or_default(),
+            IndexMemory::Made(bytes) => bytes,
+        }
+    }
+
+    /// The index in these bytes. What is `good` of it was checked for this reader before.
+    pub(crate) fn open(&self, good: Option<GoodBlocks>) -> Result<SealedIndex<'_>, IndexError> {
+        let bytes = self.bytes();
+        if let Some(layout) = self.layout.get() {
+            return SealedIndex::open_again(bytes, layout, good);
+        }
+        let index = SealedIndex::open(bytes)?;
+        self.layout.get_or_init(|| index.layout());
+        Ok(index)
+    }
+}

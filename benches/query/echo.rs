@@ -1,10 +1,10 @@
 //! The yardstick of a query: a server that gives the same answer from memory.
 
 use piperoll_proto::{
-    raw::{GetResponse, QueryResponse, RawMessage, query_service_server::QueryService},
+    raw::{GetResponse, QueryResponse, RawMessage, TimelineResponse, query_service_server::QueryService},
     v1::{
         CountRequest, CountResponse, GetRequest, HistogramRequest, HistogramResponse, QueryRequest,
-        TailRequest, ValuesRequest, ValuesResponse,
+        TailRequest, TimelineRequest, ValuesRequest, ValuesResponse,
     },
 };
 use tokio_stream::{Empty, Iter};
@@ -21,6 +21,7 @@ pub(crate) struct Echo {
 #[tonic::async_trait]
 impl QueryService for Echo {
     type QueryStream = Iter<std::vec::IntoIter<Result<QueryResponse, Status>>>;
+    type TimelineStream = Empty<Result<TimelineResponse, Status>>;
     type TailStream = Empty<Result<RawMessage, Status>>;
 
     async fn query(&self, _: Request<QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
@@ -37,6 +38,10 @@ impl QueryService for Echo {
     }
 
     async fn histogram(&self, _: Request<HistogramRequest>) -> Result<Response<HistogramResponse>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn timeline(&self, _: Request<TimelineRequest>) -> Result<Response<Self::TimelineStream>, Status> {
         Err(Status::unimplemented("nobody asks"))
     }
 

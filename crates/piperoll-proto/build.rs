@@ -18,7 +18,8 @@ const FILES: [&str; 5] = [
 /// Messages that the daemon takes as bytes, to check and store them as they came.
 const TAKEN_RAW: [&str; 2] = ["AppendRequest", "AppendStreamRequest"];
 /// Messages that hold stored events, and are generated again with an event's bytes in its place.
-const WITH_EVENTS: [&str; 4] = ["EventRecord", "QueryResponse", "GetResponse", "TailPage"];
+const WITH_EVENTS: [&str; 6] =
+    ["EventRecord", "QueryResponse", "GetResponse", "TimelineResponse", "TimelineEntry", "TailPage"];
 /// The message that is encoded once for many readers: the service sends its bytes, made from a message of this name.
 const SENT_RAW: (&str, &str) = ("TailResponse", "TailPage");
 

@@ -16,6 +16,8 @@ mod demo;
 #[cfg(test)]
 mod directory;
 #[cfg(test)]
+mod following;
+#[cfg(test)]
 #[path = "../support/http.rs"]
 mod http;
 #[cfg(test)]
@@ -49,3 +51,5 @@ mod slow_readers;
 mod summaries;
 #[cfg(test)]
 mod terminal;
+#[cfg(test)]
+mod timelines;

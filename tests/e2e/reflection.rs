@@ -134,8 +134,9 @@ fn request_for(descriptor: &MessageDescriptor) -> DynamicMessage {
         match (field.name(), field.kind()) {
             ("events", Kind::Message(event)) => {
                 let mut one = DynamicMessage::new(event);
-                for (name, value) in [("id", "reflected"), ("actor", "alice"), ("action", "deploy.approved")]
-                {
+                let texts =
+                    [("id", "reflected"), ("actor", "alice"), ("action", "deploy.approved"), ("run", "41")];
+                for (name, value) in texts {
                     one.set_field_by_name(name, Value::String(value.to_owned()));
                 }
                 message.set_field(&field, Value::List(vec![Value::Message(one)]));
@@ -143,6 +144,9 @@ fn request_for(descriptor: &MessageDescriptor) -> DynamicMessage {
             ("filter", Kind::String) => message.set_field(&field, Value::String("actor = alice".to_owned())),
             ("field", Kind::String) if descriptor.name() == "ValuesRequest" => {
                 message.set_field(&field, Value::String("actor".to_owned()));
+            }
+            ("run", Kind::String) if descriptor.name() == "TimelineRequest" => {
+                message.set_field(&field, Value::String("41".to_owned()));
             }
             ("address", Kind::String) => message.set_field(&field, Value::String("standard@0".to_owned())),
             ("class", Kind::String) => message.set_field(&field, Value::String("standard".to_owned())),
@@ -219,6 +223,7 @@ fn check_answer(method: &MethodDescriptor, answer: &DynamicMessage) {
         "Query" => assert!(list("records") >= 2),
         "Count" | "Histogram" => assert!(number("total") >= 2),
         "Values" => assert_eq!(list("values"), 1),
+        "Timeline" => assert!(list("entries") >= 2),
         "Get" => assert!(answer.has_field_by_name("record")),
         "Status" => assert_eq!(list("logs"), 1),
         "Check" | "Watch" => {

@@ -1,6 +1,6 @@
 //! Requests with one answer, and the doors to those with many.
 
-use crate::{ClientError, ClientOptions, Producer, ProducerOptions, Query, Tail, error::Refusal};
+use crate::{ClientError, ClientOptions, Producer, ProducerOptions, Query, Tail, Timeline, error::Refusal};
 use piperoll_proto::{
     TENANT_METADATA,
     raw::{RawMessage, event_service_client::EventServiceClient as RawEventServiceClient},
@@ -88,6 +88,12 @@ impl Client {
         request: v1::HistogramRequest,
     ) -> Result<v1::HistogramResponse, ClientError> {
         Ok(self.queries().histogram(self.request(request)).await?.into_inner())
+    }
+
+    /// Tells everything that ever touched an artifact, a run or a commit.
+    pub async fn timeline(&self, request: v1::TimelineRequest) -> Result<Timeline, ClientError> {
+        let answers = self.queries().timeline(self.request(request)).await?;
+        Ok(Timeline::new(answers.into_inner()))
     }
 
     /// Fetches one event by its address, `class@sequence` or `tenant/class@sequence`.

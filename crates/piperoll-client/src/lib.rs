@@ -11,6 +11,7 @@ mod producer;
 mod query;
 mod retry;
 mod tail;
+mod timeline;
 
 pub use client::Client;
 pub use error::{BatchName, ClientError, Refusal, Violation};
@@ -18,3 +19,4 @@ pub use options::{AckFn, ClientOptions, ProducerOptions};
 pub use producer::{Ack, Producer, Progress};
 pub use query::Query;
 pub use tail::Tail;
+pub use timeline::Timeline;

@@ -18,6 +18,13 @@ impl Query {
         Self { answers, records: Vec::new().into_iter(), position: String::new(), exhausted: false }
     }
 
+    /// The next events, as many as came together; None after the last. They are never none.
+    pub async fn next_together(&mut self) -> Result<Option<Vec<v1::EventRecord>>, ClientError> {
+        let Some(first) = self.next().await? else { return Ok(None) };
+        let rest = std::mem::take(&mut self.records);
+        Ok(Some([first].into_iter().chain(rest).collect()))
+    }
+
     /// The next event; None after the last.
     pub async fn next(&mut self) -> Result<Option<v1::EventRecord>, ClientError> {
         loop {

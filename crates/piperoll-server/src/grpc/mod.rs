@@ -9,6 +9,7 @@ mod query;
 mod records;
 mod stream;
 mod tail;
+mod timeline;
 mod values;
 
 pub(crate) use records::event_record;

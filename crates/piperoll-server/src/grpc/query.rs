@@ -4,7 +4,7 @@ use super::{
     answers::{Answers, answers_and_end},
     histogram,
     records::{address, event_record, filter, order, subject},
-    tail, values,
+    tail, timeline, values,
 };
 use crate::{
     daemon::{Daemon, tenant_to_read},
@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status};
 
 /// Bytes of events in a message: with what stands beside them it stays far below the 4 MiB that clients take
 /// unless told otherwise.
-const PAGE_BYTES_MAX: usize = 512 << 10;
+pub(super) const PAGE_BYTES_MAX: usize = 512 << 10;
 /// Events in a message.
 pub(super) const PAGE_EVENTS_MAX: usize = 1_000;
 /// Events of a query that sets no limit.
@@ -31,7 +31,7 @@ const QUERY_LIMIT: u32 = 100;
 /// Groups of a count that sets no limit.
 const COUNT_LIMIT: usize = 1_000;
 /// Messages that may wait for a reader.
-const PAGES_WAITING_MAX: usize = 1;
+pub(super) const PAGES_WAITING_MAX: usize = 1;
 
 /// `QueryService` of a daemon.
 #[derive(Clone)]
@@ -40,6 +40,7 @@ pub(super) struct QueryGrpc(pub(super) Arc<Daemon>);
 #[tonic::async_trait]
 impl QueryService for QueryGrpc {
     type QueryStream = Answers<raw::QueryResponse>;
+    type TimelineStream = Answers<raw::TimelineResponse>;
     type TailStream = Answers<raw::RawMessage>;
 
     async fn query(&self, request: Request<v1::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
@@ -81,6 +82,15 @@ impl QueryService for QueryGrpc {
         let (tenant, request) = self.take(request)?;
         let answer = histogram::answer(&self.0, tenant, request).await;
         answer.map(Response::new).map_err(|refusal| self.0.refused(refusal))
+    }
+
+    async fn timeline(
+        &self,
+        request: Request<v1::TimelineRequest>,
+    ) -> Result<Response<Self::TimelineStream>, Status> {
+        let (tenant, request) = self.take(request)?;
+        let answers = timeline::answers(&self.0, tenant, request).await;
+        answers.map(Response::new).map_err(|refusal| self.0.refused(refusal))
     }
 
     async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<raw::GetResponse>, Status> {

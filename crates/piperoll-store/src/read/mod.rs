@@ -23,6 +23,7 @@ mod position;
 mod query;
 mod status;
 mod tally;
+mod timeline;
 mod values;
 mod walk;
 mod zone;
@@ -40,6 +41,10 @@ pub use position::{Order, POSITION_TEXT_BYTES_MAX, Position, PositionError};
 pub use query::{Page, Query};
 pub use status::{LogStatus, Refusing};
 pub use tally::{GROUP_VALUE_BYTES_MAX, GROUPS_MAX};
+pub use timeline::{
+    Entry, Follows, Limit, Place, Reason, TIMELINE_EVENTS_MAX, TIMELINE_REASONS_MAX, TIMELINE_ROUNDS_MAX,
+    TIMELINE_THINGS_MAX, Thing, Timeline, Told,
+};
 
 use crate::{core::Core, disk::Disk};
 use std::sync::Arc;

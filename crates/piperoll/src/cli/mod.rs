@@ -8,6 +8,7 @@ mod confirm;
 mod connection;
 mod count;
 mod demo;
+mod follow;
 mod histogram;
 mod inspect;
 mod query;
@@ -16,6 +17,7 @@ mod serve;
 mod status;
 mod sweep;
 mod tail;
+mod timeline;
 mod values;
 mod which;
 
@@ -58,6 +60,8 @@ enum Command {
     Query(query::Args),
     /// Count events, by up to two fields
     Count(count::Args),
+    /// Tell everything that ever touched an artifact, a run or a commit
+    Timeline(timeline::Args),
     /// Count events over time, as bars
     Histogram(histogram::Args),
     /// List the values that a field has
@@ -149,6 +153,7 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Append(args) => block_on(append::run(args)),
         Command::Query(args) => block_on(query::run(args)),
         Command::Count(args) => block_on(count::run(args)),
+        Command::Timeline(args) => block_on(timeline::run(args)),
         Command::Histogram(args) => block_on(histogram::run(args)),
         Command::Values(args) => block_on(values::run(args)),
         Command::Tail(args) => block_on(tail::run(args)),

@@ -1,14 +1,17 @@
 //! `piperoll query`: find events.
 
 use super::connection::Connection;
+use super::follow::follow;
 use super::which::Which;
-use super::{Done, Outcome, say};
-use crate::output::{Format, events::EventPrinter};
-use piperoll_proto::v1::{EventRecord, Order, QueryRequest};
-use std::io;
+use super::{Done, Failure, Outcome, say};
+use crate::output::{Show, events::EventPrinter};
+use anyhow::anyhow;
+use piperoll_client::Client;
+use piperoll_proto::v1::{Order, QueryRequest, tail_request::Start};
+use std::io::{self, Write};
 
-/// Rows that are shown together: enough for aligned columns, few enough to show at once.
-const ROWS_TOGETHER: usize = 256;
+/// Events of a query that sets no limit.
+const LIMIT: u32 = 100;
 
 /// Find events
 ///
@@ -17,21 +20,24 @@ const ROWS_TOGETHER: usize = 256;
 pub(crate) struct Args {
     #[command(flatten)]
     which: Which,
-    /// At most this many events
-    #[arg(short = 'n', long, default_value_t = 100, value_name = "N")]
-    limit: u32,
+    /// At most this many events [default: 100]; with --follow, of those that are there already
+    #[arg(short = 'n', long, value_name = "N")]
+    limit: Option<u32>,
     /// Oldest first
     #[arg(long)]
     oldest: bool,
+    /// Then show events as they are stored, until Ctrl-C: the newest that are there, or all with --oldest,
+    /// and what comes, oldest first
+    #[arg(short, long)]
+    follow: bool,
     /// Go on where an earlier answer to the same question ended
     #[arg(long, value_name = "POSITION")]
     position: Option<String>,
     /// The one event at this address, such as default/standard@1234
-    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["filter", "position", "oldest"])]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["filter", "position", "oldest", "follow"])]
     address: Option<String>,
-    /// How to print it
-    #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    #[command(flatten)]
+    show: Show,
     #[command(flatten)]
     connection: Connection,
 }
@@ -39,39 +45,27 @@ pub(crate) struct Args {
 /// Asks and prints; `Done::Nothing` where nothing matched.
 pub(crate) async fn run(args: Args) -> Outcome {
     let filter = args.which.text()?;
+    let beginning = if args.follow { Some(beginning(&args)?) } else { None };
     let client = args.connection.open().await?;
-    let mut printer = EventPrinter::new(io::stdout().lock(), args.output);
+    let mut printer = EventPrinter::new(io::stdout().lock(), args.show);
     if let Some(address) = &args.address {
-        return match client.get(address).await {
-            Ok(record) => {
-                printer.print(&[record])?;
-                printer.finish()?;
-                Ok(Done::Yes)
-            }
-            Err(error) if error.code() == Some(tonic::Code::NotFound) => {
-                say(&error.to_string());
-                Ok(Done::Nothing)
-            }
-            Err(error) => Err(error.into()),
-        };
+        return get(&client, address, printer).await;
+    }
+    if let Some(beginning) = beginning {
+        follow(&client, &filter, beginning, &mut printer).await?;
+        return Ok(Done::Yes);
     }
     let order = if args.oldest { Order::OldestFirst } else { Order::NewestFirst };
     let request = QueryRequest {
         filter: filter.clone(),
         order: order.into(),
-        limit: args.limit,
+        limit: args.limit.unwrap_or(LIMIT),
         position: args.position.unwrap_or_default(),
     };
     let mut answer = client.query(request).await?;
-    let mut rows: Vec<EventRecord> = Vec::new();
-    while let Some(record) = answer.next().await? {
-        rows.push(record);
-        if rows.len() == ROWS_TOGETHER {
-            printer.print(&rows)?;
-            rows.clear();
-        }
+    while let Some(records) = answer.next_together().await? {
+        printer.print(&records)?;
     }
-    printer.print(&rows)?;
     printer.finish()?;
     if printer.printed() == 0 {
         say("nothing found");
@@ -84,4 +78,35 @@ pub(crate) async fn run(args: Args) -> Outcome {
         say(&format!("there may be more: piperoll query {filter:?}{order} --position {position}"));
     }
     Ok(Done::Yes)
+}
+
+/// Where following begins, and how many events before it are shown.
+fn beginning(args: &Args) -> Result<(Option<Start>, u32), Failure> {
+    let start = match &args.position {
+        Some(position) => Some(Start::Position(position.clone())),
+        // No daemon has received anything before it.
+        None => args.oldest.then(|| Start::ReceivedFrom(prost_types::Timestamp::default())),
+    };
+    if start.is_some() && args.limit.is_some() {
+        let all = "--oldest and --position show all of them";
+        return Err(Failure::Usage(anyhow!(
+            "--limit: with --follow it is of events that are there already; {all}"
+        )));
+    }
+    Ok((start, args.limit.unwrap_or(LIMIT)))
+}
+
+async fn get<W: Write>(client: &Client, address: &str, mut printer: EventPrinter<W>) -> Outcome {
+    match client.get(address).await {
+        Ok(record) => {
+            printer.print(&[record])?;
+            printer.finish()?;
+            Ok(Done::Yes)
+        }
+        Err(error) if error.code() == Some(tonic::Code::NotFound) => {
+            say(&error.to_string());
+            Ok(Done::Nothing)
+        }
+        Err(error) => Err(error.into()),
+    }
 }

@@ -1,12 +1,14 @@
 //! `piperoll tail`: follow events as they are stored.
 
 use super::connection::Connection;
+use super::follow::{interrupts, print_tail};
 use super::which::{Which, now};
 use super::{Done, Failure, Outcome, say};
-use crate::output::{Format, events::EventPrinter};
+use crate::output::{Show, events::EventPrinter};
 use anyhow::anyhow;
 use piperoll_filter::{Comparison, Expression, Filter, Operator, Subject, Test, Value};
 use piperoll_proto::v1::{TailRequest, tail_request::Start};
+use std::collections::HashSet;
 use std::io;
 
 /// Follow events as they are stored
@@ -26,9 +28,8 @@ pub(crate) struct Args {
     /// End after this many events
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<u64>,
-    /// How to print it (json waits for the end; jsonl does not)
-    #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    #[command(flatten)]
+    show: Show,
     #[command(flatten)]
     connection: Connection,
 }
@@ -42,24 +43,11 @@ pub(crate) async fn run(args: Args) -> Outcome {
     };
     let client = args.connection.open().await?;
     let mut tail = client.tail(TailRequest { filter: args.which.text()?, start }).await?;
-    let mut printer = EventPrinter::new(io::stdout().lock(), args.output);
-    let end = tokio::signal::ctrl_c();
-    tokio::pin!(end);
-    loop {
-        let answer = tokio::select! {
-            answer = tail.next() => answer?,
-            _ = &mut end => break,
-        };
-        let room = args.limit.map_or(u64::MAX, |limit| limit - printer.printed());
-        let shown = usize::try_from(room).unwrap_or(usize::MAX).min(answer.records.len());
-        printer.print(answer.records.get(..shown).unwrap_or_default())?;
-        if args.limit.is_some_and(|limit| printer.printed() >= limit) {
-            printer.finish()?;
-            return Ok(Done::Yes);
-        }
+    let mut interrupts = interrupts()?;
+    let mut printer = EventPrinter::new(io::stdout().lock(), args.show);
+    if print_tail((&mut tail, &mut interrupts), &mut printer, args.limit, &HashSet::new()).await? {
+        say(&format!("go on with: --position {}", tail.position()));
     }
-    printer.finish()?;
-    say(&format!("go on with: --position {}", tail.position()));
     Ok(Done::Yes)
 }
 

@@ -1,6 +1,7 @@
 //! Events, printed as they come.
 
-use super::{Format, colour, paint, print_table, table, text};
+use super::{Format, Show, colour, paint, print_table, table, text};
+use jiff::Timestamp;
 use piperoll_intake::event_json;
 use piperoll_proto::v1::{Event, EventRecord, Outcome};
 use serde_json::{Value, json};
@@ -35,16 +36,26 @@ const CSV_HEADER: [&str; 21] = [
 /// tail shows each event at once.
 pub(crate) struct EventPrinter<W: Write> {
     out: W,
-    format: Format,
+    show: Show,
     printed: u64,
     csv_begun: bool,
-    held: Vec<Value>,
 }
+
+/// Why an event is in an answer, where the answer says it.
+pub(crate) struct Why {
+    /// For people, and CSV.
+    pub(crate) words: String,
+    /// The member `reasons` of the JSON.
+    pub(crate) reasons: Value,
+}
+
+/// An event to print.
+type Item<'a> = (&'a EventRecord, Option<&'a Why>);
 
 impl<W: Write> EventPrinter<W> {
     /// A printer that writes to `out`.
-    pub(crate) fn new(out: W, format: Format) -> Self {
-        Self { out, format, printed: 0, csv_begun: false, held: Vec::new() }
+    pub(crate) fn new(out: W, show: Show) -> Self {
+        Self { out, show, printed: 0, csv_begun: false }
     }
 
     /// How many records were printed.
@@ -54,53 +65,82 @@ impl<W: Write> EventPrinter<W> {
 
     /// Prints records that came together.
     pub(crate) fn print(&mut self, records: &[EventRecord]) -> io::Result<()> {
-        match self.format {
-            Format::Text => self.print_rows(records)?,
-            Format::Json => self.held.extend(records.iter().map(record_json)),
+        self.print_items(&records.iter().map(|record| (record, None)).collect::<Vec<_>>())
+    }
+
+    /// Prints records that came together, and why.
+    pub(crate) fn print_told(&mut self, records: &[(EventRecord, Why)]) -> io::Result<()> {
+        self.print_items(&records.iter().map(|(record, why)| (record, Some(why))).collect::<Vec<_>>())
+    }
+
+    fn print_items(&mut self, items: &[Item<'_>]) -> io::Result<()> {
+        match self.show.output {
+            Format::Text => self.print_rows(items)?,
+            Format::Json => items.iter().try_for_each(|item| self.print_element(item))?,
             Format::Jsonl => {
-                for record in records {
-                    serde_json::to_writer(&mut self.out, &record_json(record))?;
+                for item in items {
+                    serde_json::to_writer(&mut self.out, &item_json(item))?;
                     writeln!(self.out)?;
+                    self.printed += 1;
                 }
             }
-            Format::Csv => self.print_csv(records)?,
+            Format::Csv => self.print_csv(items)?,
         }
-        self.printed += records.len() as u64;
         self.out.flush()
     }
 
     /// Ends the answer: closes the one JSON document.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        if self.format == Format::Json {
-            let records = Value::Array(std::mem::take(&mut self.held));
-            super::print_json(&mut self.out, Format::Json, &records)?;
+        if self.show.output == Format::Json {
+            self.out.write_all(if self.printed == 0 { b"[]\n" } else { b"\n]\n" })?;
         }
         self.out.flush()
     }
 
-    fn print_rows(&mut self, records: &[EventRecord]) -> io::Result<()> {
-        if records.is_empty() {
-            return Ok(());
+    /// One element of the array that the document is: nothing of it is held back.
+    fn print_element(&mut self, item: &Item<'_>) -> io::Result<()> {
+        let text = serde_json::to_string_pretty(&item_json(item))?;
+        let begin = if self.printed == 0 { "[" } else { "," };
+        write!(self.out, "{begin}\n  {}", text.replace('\n', "\n  "))?;
+        self.printed += 1;
+        Ok(())
+    }
+
+    fn print_rows(&mut self, items: &[Item<'_>]) -> io::Result<()> {
+        let Some((_, why)) = items.first() else { return Ok(()) };
+        let header = ["TIME", "ACTOR", "ACTION", "STAGE", "OUTCOME", "WHERE", "WHAT", "ADDRESS", "WHY"];
+        let columns = if why.is_some() { header.len() } else { header.len() - 1 };
+        let mut rows = table(if self.printed == 0 { header.get(..columns).unwrap_or(&header) } else { &[] });
+        let now = self.show.relative.then(Timestamp::now);
+        for (record, why) in items {
+            let mut row = row(record, now);
+            row.extend(why.map(|why| text::plain(&why.words)));
+            rows.add_row(row);
         }
-        let header = ["TIME", "ACTOR", "ACTION", "STAGE", "OUTCOME", "WHERE", "WHAT", "ADDRESS"];
-        let mut rows = table(if self.printed == 0 { &header } else { &[] });
-        for record in records {
-            rows.add_row(row(record));
-        }
+        self.printed += items.len() as u64;
         print_table(&mut self.out, &rows)
     }
 
-    fn print_csv(&mut self, records: &[EventRecord]) -> io::Result<()> {
+    fn print_csv(&mut self, items: &[Item<'_>]) -> io::Result<()> {
         let mut writer = csv::Writer::from_writer(&mut self.out);
-        if !self.csv_begun {
-            writer.write_record(CSV_HEADER)?;
-            self.csv_begun = true;
-        }
-        for record in records {
-            writer.write_record(csv_row(record))?;
+        for (record, why) in items {
+            if !self.csv_begun {
+                writer.write_record(CSV_HEADER.into_iter().chain(why.map(|_| "why")))?;
+                self.csv_begun = true;
+            }
+            writer.write_record(csv_row(record).into_iter().chain(why.map(|why| why.words.clone())))?;
+            self.printed += 1;
         }
         writer.flush()
     }
+}
+
+fn item_json((record, why): &Item<'_>) -> Value {
+    let mut document = record_json(record);
+    if let (Some(why), Some(members)) = (why, document.as_object_mut()) {
+        members.insert("reasons".to_owned(), why.reasons.clone());
+    }
+    document
 }
 
 /// A record as JSON: the daemon's words at the top, the producer's under `event`.
@@ -121,7 +161,8 @@ pub(crate) fn record_json(record: &EventRecord) -> Value {
     })
 }
 
-fn row(record: &EventRecord) -> Vec<String> {
+/// The columns of a row; the time as how long before `now` it was, where that is given.
+fn row(record: &EventRecord, now: Option<Timestamp>) -> Vec<String> {
     let event = record.event.clone().unwrap_or_default();
     let actor = match &event.on_behalf_of {
         Some(person) => format!("{} (for {person})", event.actor()),
@@ -129,7 +170,7 @@ fn row(record: &EventRecord) -> Vec<String> {
     };
     let time = event.time.as_ref().or(record.received.as_ref());
     vec![
-        text::local_time(time),
+        now.map_or_else(|| text::local_time(time), |now| text::ago(time, now)),
         text::plain(&actor),
         text::plain(event.action()),
         text::plain(event.stage()),

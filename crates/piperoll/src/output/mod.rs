@@ -14,12 +14,23 @@ pub(crate) enum Format {
     /// A table for people.
     #[default]
     Text,
-    /// One JSON document.
+    /// One JSON document; of events an array, written as they come.
     Json,
     /// One JSON object a line, as they come.
     Jsonl,
     /// Comma-separated values with a header line, as they come.
     Csv,
+}
+
+/// How events are printed.
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+pub(crate) struct Show {
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+    /// Times in tables as how long ago they were
+    #[arg(long)]
+    pub(crate) relative: bool,
 }
 
 /// A table without borders that fits the terminal; where stdout is none, nothing is cut or wrapped.

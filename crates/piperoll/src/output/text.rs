@@ -65,16 +65,17 @@ pub(crate) fn duration(took: Duration) -> String {
     }
 }
 
-/// How long ago a time is, in words: `3 min ago`; for people only.
+/// How long ago a time is, in words: `3 min ago`, or `in 3 min`; for people only.
 pub(crate) fn ago(time: Option<&Wire>, now: Timestamp) -> String {
     let Some(time) = time.and_then(instant) else { return "never".to_owned() };
-    let age = now.duration_since(time).max(SignedDuration::ZERO).as_secs();
-    match age {
-        0..60 => format!("{age} s ago"),
-        60..3_600 => format!("{} min ago", age / 60),
-        3_600..172_800 => format!("{} h ago", age / 3_600),
-        _ => format!("{} days ago", age / 86_400),
-    }
+    let age = now.duration_since(time);
+    let words = match age.unsigned_abs().as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3_600 => format!("{} min", seconds / 60),
+        seconds @ 3_600..172_800 => format!("{} h", seconds / 3_600),
+        seconds => format!("{} days", seconds / 86_400),
+    };
+    if age > SignedDuration::from_secs(-1) { format!("{words} ago") } else { format!("in {words}") }
 }
 
 /// A string that is safe on a terminal: control characters and those that turn the writing direction are
@@ -105,6 +106,14 @@ mod tests {
         assert_eq!(plain("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\u{a}c");
         assert_eq!(plain("user\u{202e}nimda"), "user\\u{202e}nimda");
         assert_eq!(plain("Zoë 漢字"), "Zoë 漢字");
+    }
+
+    #[test]
+    fn times_are_told_by_how_long_ago_they_were() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let ago = |seconds: i64| ago(Some(&Wire { seconds: 1_700_000_000 - seconds, nanos: 0 }), now);
+        assert_eq!([0, 59, 60, 3_600].map(ago), ["0 s ago", "59 s ago", "1 min ago", "1 h ago"]);
+        assert_eq!([172_799, 172_800, -5, -7_200].map(ago), ["47 h ago", "2 days ago", "in 5 s", "in 2 h"]);
     }
 
     #[test]

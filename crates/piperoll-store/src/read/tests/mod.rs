@@ -5,4 +5,5 @@ mod events;
 mod model;
 mod scan;
 mod summaries;
+mod timelines;
 mod world;

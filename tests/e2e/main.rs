@@ -30,6 +30,8 @@ mod memory;
 #[cfg(test)]
 mod overload;
 #[cfg(test)]
+mod parquet;
+#[cfg(test)]
 #[path = "../support/past.rs"]
 mod past;
 #[cfg(test)]
@@ -45,6 +47,8 @@ mod refusals;
 mod retention;
 #[cfg(test)]
 mod serve;
+#[cfg(test)]
+mod shells;
 #[cfg(test)]
 mod slow_readers;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
+    cli::complete::answer();
     let cli = cli::Cli::parse();
     cli::run(cli)
 }

@@ -1,5 +1,6 @@
 //! `piperoll count`: how many, by what.
 
+use super::complete::fields;
 use super::connection::Connection;
 use super::which::Which;
 use super::{Done, Outcome, say};
@@ -14,7 +15,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     which: Which,
     /// Count by these fields, up to two: --by stage,outcome
-    #[arg(long, value_name = "FIELD,…", value_delimiter = ',')]
+    #[arg(long, value_name = "FIELD,…", value_delimiter = ',', add = fields())]
     by: Vec<String>,
     /// At most this many groups, the largest first
     #[arg(short = 'n', long, visible_alias = "top", default_value_t = 20, value_name = "N")]

@@ -1,5 +1,6 @@
 //! `piperoll histogram`: how many, when.
 
+use super::complete::{fields, zones};
 use super::connection::Connection;
 use super::which::Which;
 use super::{Done, Failure, Outcome, say};
@@ -30,10 +31,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FIELD", default_value = "received")]
     field: String,
     /// The time zone whose days and hours the buckets follow; this computer's where nobody says
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = zones())]
     zone: Option<String>,
     /// Split each bucket by this field
-    #[arg(long, value_name = "FIELD", default_value = "", hide_default_value = true)]
+    #[arg(long, value_name = "FIELD", default_value = "", hide_default_value = true, add = fields())]
     by: String,
     /// At most this many values of it, the most frequent; the others are counted together
     #[arg(short = 'n', long, visible_alias = "top", default_value_t = SPLIT_LIMIT, value_name = "N")]

@@ -3,6 +3,8 @@
 mod accept_loss;
 mod append;
 mod clock;
+pub(crate) mod complete;
+mod completion;
 mod config;
 mod confirm;
 mod connection;
@@ -21,10 +23,10 @@ mod timeline;
 mod values;
 mod which;
 
-use crate::output::paint;
+use crate::output::{Show, events::EventPrinter, paint};
 use clap::{Parser, Subcommand};
 use piperoll_client::ClientError;
-use std::io::{self, ErrorKind, IsTerminal};
+use std::io::{self, ErrorKind, IsTerminal, StdoutLock};
 use std::process::ExitCode;
 
 /// Piperoll keeps the audit record of build pipelines: who did what, when and from where, to which artifact,
@@ -43,6 +45,7 @@ Start here:
   piperoll append --format github push.json    send it a webhook payload
   piperoll query 'stage = deploy AND outcome = failure AND time >= -24h'
   piperoll tail --actor alice                  watch alice live
+  piperoll timeline sha256:9f86d0…             everything that ever touched an artifact
 
 Exit codes:
   0  done
@@ -50,41 +53,30 @@ Exit codes:
   2  wrong usage or wrong input
   3  failed while running";
 
+// What a command is for stands at its arguments: a word here would take the place of all of it.
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Run the daemon
     Serve(serve::Args),
-    /// Send events from a file or from stdin
     Append(append::Args),
-    /// Find events
     Query(query::Args),
-    /// Count events, by up to two fields
     Count(count::Args),
-    /// Tell everything that ever touched an artifact, a run or a commit
     Timeline(timeline::Args),
-    /// Count events over time, as bars
     Histogram(histogram::Args),
-    /// List the values that a field has
     Values(values::Args),
-    /// Follow events as they are stored
     Tail(tail::Args),
-    /// Show what the daemon has and does
     Status(status::Args),
-    /// Roll active segments and wait until they are sealed
     Seal(seal::Args),
-    /// Drop sealed segments whose retention has ended
     Sweep(sweep::Args),
-    /// Show what is lost of a log that damage made read-only, and accept it
     AcceptLoss(accept_loss::Args),
     /// Show the daemon's clock, or say that it is right
     #[command(subcommand)]
     Clock(clock::Command),
-    /// Show what is in a file of a data directory, and whether it checks
     Inspect(inspect::Args),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(config::Command),
-    /// Run the whole path once on real events: ingest, query, tail, seal, kill, restart, verify, sweep
+    Completion(completion::Args),
+    Man(completion::ManArgs),
     Demo(demo::Args),
 }
 
@@ -164,6 +156,8 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::Clock(command) => block_on(clock::run(command)),
         Command::Inspect(args) => inspect::run(&args),
         Command::Config(command) => config::run(command),
+        Command::Completion(args) => completion::run(&args),
+        Command::Man(args) => completion::man(&args),
         Command::Demo(args) => block_on(demo::run(args)),
     };
     exit_code(outcome)
@@ -208,6 +202,20 @@ fn whole(error: &anyhow::Error) -> String {
 #[expect(clippy::print_stderr, reason = "words go to stderr, so that stdout holds nothing but the answer")]
 pub(crate) fn say(words: &str) {
     eprintln!("{words}");
+}
+
+/// What prints events on stdout, if stdout can take them.
+#[cfg_attr(
+    not(feature = "parquet"),
+    expect(clippy::unnecessary_wraps, reason = "without Parquet, stdout can take every format")
+)]
+pub(crate) fn printer(show: Show) -> Result<EventPrinter<StdoutLock<'static>>, Failure> {
+    #[cfg(feature = "parquet")]
+    if show.output == crate::output::EventFormat::Parquet && io::stdout().is_terminal() {
+        let problem = "a Parquet file is nothing for a terminal; write it into a file: > events.parquet";
+        return Err(Failure::Usage(anyhow::anyhow!("--output: {problem}")));
+    }
+    Ok(EventPrinter::new(io::stdout().lock(), show))
 }
 
 fn block_on(work: impl Future<Output = Outcome>) -> Outcome {

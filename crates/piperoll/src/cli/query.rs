@@ -3,12 +3,12 @@
 use super::connection::Connection;
 use super::follow::follow;
 use super::which::Which;
-use super::{Done, Failure, Outcome, say};
+use super::{Done, Failure, Outcome, printer, say};
 use crate::output::{Show, events::EventPrinter};
 use anyhow::anyhow;
 use piperoll_client::Client;
 use piperoll_proto::v1::{Order, QueryRequest, tail_request::Start};
-use std::io::{self, Write};
+use std::io::Write;
 
 /// Events of a query that sets no limit.
 const LIMIT: u32 = 100;
@@ -47,7 +47,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
     let filter = args.which.text()?;
     let beginning = if args.follow { Some(beginning(&args)?) } else { None };
     let client = args.connection.open().await?;
-    let mut printer = EventPrinter::new(io::stdout().lock(), args.show);
+    let mut printer = printer(args.show)?;
     if let Some(address) = &args.address {
         return get(&client, address, printer).await;
     }

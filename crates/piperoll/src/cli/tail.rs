@@ -3,13 +3,12 @@
 use super::connection::Connection;
 use super::follow::{interrupts, print_tail};
 use super::which::{Which, now};
-use super::{Done, Failure, Outcome, say};
-use crate::output::{Show, events::EventPrinter};
+use super::{Done, Failure, Outcome, printer, say};
+use crate::output::Show;
 use anyhow::anyhow;
 use piperoll_filter::{Comparison, Expression, Filter, Operator, Subject, Test, Value};
 use piperoll_proto::v1::{TailRequest, tail_request::Start};
 use std::collections::HashSet;
-use std::io;
 
 /// Follow events as they are stored
 ///
@@ -44,7 +43,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
     let client = args.connection.open().await?;
     let mut tail = client.tail(TailRequest { filter: args.which.text()?, start }).await?;
     let mut interrupts = interrupts()?;
-    let mut printer = EventPrinter::new(io::stdout().lock(), args.show);
+    let mut printer = printer(args.show)?;
     if print_tail((&mut tail, &mut interrupts), &mut printer, args.limit, &HashSet::new()).await? {
         say(&format!("go on with: --position {}", tail.position()));
     }

@@ -1,18 +1,14 @@
 //! `piperoll timeline`: everything that ever touched an artifact, a run or a commit.
 
 use super::connection::Connection;
-use super::{Done, Failure, Outcome, say};
-use crate::output::{
-    Show,
-    events::{EventPrinter, Why},
-};
+use super::{Done, Failure, Outcome, printer, say};
+use crate::output::{Show, events::Why};
 use anyhow::anyhow;
 use piperoll_proto::v1::{
     EventRecord, TimelineEntry, TimelineLimit, TimelineReason, TimelineReasonKind, TimelineRequest,
     timeline_request::Subject,
 };
 use serde_json::json;
-use std::io;
 
 /// Tell everything that ever touched an artifact, a run or a commit, oldest first
 ///
@@ -43,7 +39,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
     let client = args.connection.open().await?;
     let request = TimelineRequest { subject: Some(args.subject), source: args.source, limit: args.limit };
     let mut answer = client.timeline(request).await?;
-    let mut printer = EventPrinter::new(io::stdout().lock(), args.show);
+    let mut printer = printer(args.show)?;
     while let Some(entries) = answer.next().await? {
         printer.print_told(&entries.into_iter().map(told).collect::<Vec<_>>())?;
     }

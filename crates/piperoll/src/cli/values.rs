@@ -1,5 +1,6 @@
 //! `piperoll values`: which values a field has.
 
+use super::complete::fields;
 use super::connection::Connection;
 use super::which::Which;
 use super::{Done, Outcome, say};
@@ -14,7 +15,7 @@ use std::io::{self, Write};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
     /// The field, such as actor, stage, repo or attr.region
-    #[arg(value_name = "FIELD")]
+    #[arg(value_name = "FIELD", add = fields())]
     field: String,
     #[command(flatten)]
     which: Which,

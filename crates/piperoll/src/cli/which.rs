@@ -1,6 +1,7 @@
 //! Which events a command asks for: a filter as text, and flags that build one.
 
 use super::Failure;
+use super::complete::values_of;
 use anyhow::{Context, anyhow};
 use piperoll_filter::{Filter, Operator, ParseError, Subject, parse};
 use piperoll_format::units::UnixNanos;
@@ -15,25 +16,25 @@ pub(crate) struct Which {
     filter: Vec<String>,
     /// Who acted; given again: any of them, as with the flags that follow. A star at the end of a
     /// value asks for all that begin so
-    #[arg(long, value_name = "NAME", help_heading = "Which events")]
+    #[arg(long, value_name = "NAME", help_heading = "Which events", add = values_of("actor"))]
     actor: Vec<String>,
     /// What was done, such as deploy.approved, or deploy.*
-    #[arg(long, value_name = "ACTION", help_heading = "Which events")]
+    #[arg(long, value_name = "ACTION", help_heading = "Which events", add = values_of("action"))]
     action: Vec<String>,
     /// Part of the pipeline, such as build or deploy
-    #[arg(long, value_name = "STAGE", help_heading = "Which events")]
+    #[arg(long, value_name = "STAGE", help_heading = "Which events", add = values_of("stage"))]
     stage: Vec<String>,
     /// How it ended: success, failure, error, timeout, cancelled, skipped or denied
-    #[arg(long, value_name = "OUTCOME", help_heading = "Which events")]
+    #[arg(long, value_name = "OUTCOME", help_heading = "Which events", add = values_of("outcome"))]
     outcome: Vec<String>,
     /// The pipeline
-    #[arg(long, value_name = "NAME", help_heading = "Which events")]
+    #[arg(long, value_name = "NAME", help_heading = "Which events", add = values_of("pipeline"))]
     pipeline: Vec<String>,
     /// The pipeline's run
     #[arg(long, value_name = "RUN", help_heading = "Which events")]
     run: Vec<String>,
     /// The repository
-    #[arg(long, value_name = "REPO", help_heading = "Which events")]
+    #[arg(long, value_name = "REPO", help_heading = "Which events", add = values_of("repo"))]
     repo: Vec<String>,
     /// The git reference, such as refs/heads/main
     #[arg(long = "ref", value_name = "REF", help_heading = "Which events")]
@@ -42,7 +43,7 @@ pub(crate) struct Which {
     #[arg(long, value_name = "COMMIT", help_heading = "Which events")]
     commit: Vec<String>,
     /// Where it was deployed
-    #[arg(long, value_name = "NAME", help_heading = "Which events")]
+    #[arg(long, value_name = "NAME", help_heading = "Which events", add = values_of("environment"))]
     environment: Vec<String>,
     /// An artifact's digest, whole, such as sha256:9f86d0…
     #[arg(long, value_name = "DIGEST", help_heading = "Which events")]

@@ -1,6 +1,6 @@
 //! Events, printed as they come.
 
-use super::{Format, Show, colour, paint, print_table, table, text};
+use super::{EventFormat, Show, colour, paint, print_table, table, text};
 use jiff::Timestamp;
 use piperoll_intake::event_json;
 use piperoll_proto::v1::{Event, EventRecord, Outcome};
@@ -39,6 +39,8 @@ pub(crate) struct EventPrinter<W: Write> {
     show: Show,
     printed: u64,
     csv_begun: bool,
+    #[cfg(feature = "parquet")]
+    file: Option<super::parquet::ParquetFile>,
 }
 
 /// Why an event is in an answer, where the answer says it.
@@ -55,7 +57,14 @@ type Item<'a> = (&'a EventRecord, Option<&'a Why>);
 impl<W: Write> EventPrinter<W> {
     /// A printer that writes to `out`.
     pub(crate) fn new(out: W, show: Show) -> Self {
-        Self { out, show, printed: 0, csv_begun: false }
+        Self {
+            out,
+            show,
+            printed: 0,
+            csv_begun: false,
+            #[cfg(feature = "parquet")]
+            file: None,
+        }
     }
 
     /// How many records were printed.
@@ -75,23 +84,30 @@ impl<W: Write> EventPrinter<W> {
 
     fn print_items(&mut self, items: &[Item<'_>]) -> io::Result<()> {
         match self.show.output {
-            Format::Text => self.print_rows(items)?,
-            Format::Json => items.iter().try_for_each(|item| self.print_element(item))?,
-            Format::Jsonl => {
+            EventFormat::Text => self.print_rows(items)?,
+            EventFormat::Json => items.iter().try_for_each(|item| self.print_element(item))?,
+            EventFormat::Jsonl => {
                 for item in items {
                     serde_json::to_writer(&mut self.out, &item_json(item))?;
                     writeln!(self.out)?;
                     self.printed += 1;
                 }
             }
-            Format::Csv => self.print_csv(items)?,
+            EventFormat::Csv => self.print_csv(items)?,
+            #[cfg(feature = "parquet")]
+            EventFormat::Parquet => self.print_parquet(items)?,
         }
         self.out.flush()
     }
 
-    /// Ends the answer: closes the one JSON document.
+    /// Ends the answer: closes the one document that some formats are.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
-        if self.show.output == Format::Json {
+        #[cfg(feature = "parquet")]
+        if self.show.output == EventFormat::Parquet {
+            let file = self.file()?;
+            self.out.write_all(&file.finish()?)?;
+        }
+        if self.show.output == EventFormat::Json {
             self.out.write_all(if self.printed == 0 { b"[]\n" } else { b"\n]\n" })?;
         }
         self.out.flush()
@@ -119,6 +135,23 @@ impl<W: Write> EventPrinter<W> {
         }
         self.printed += items.len() as u64;
         print_table(&mut self.out, &rows)
+    }
+
+    /// The file so far.
+    #[cfg(feature = "parquet")]
+    fn file(&mut self) -> io::Result<super::parquet::ParquetFile> {
+        self.file.take().map_or_else(super::parquet::ParquetFile::new, Ok)
+    }
+
+    #[cfg(feature = "parquet")]
+    fn print_parquet(&mut self, items: &[Item<'_>]) -> io::Result<()> {
+        let mut file = self.file()?;
+        for (record, _) in items {
+            self.out.write_all(&file.add(record)?)?;
+            self.printed += 1;
+        }
+        self.file = Some(file);
+        Ok(())
     }
 
     fn print_csv(&mut self, items: &[Item<'_>]) -> io::Result<()> {

@@ -2,6 +2,8 @@
 
 pub(crate) mod bars;
 pub(crate) mod events;
+#[cfg(feature = "parquet")]
+mod parquet;
 pub(crate) mod text;
 
 use clap::ValueEnum;
@@ -14,7 +16,7 @@ pub(crate) enum Format {
     /// A table for people.
     #[default]
     Text,
-    /// One JSON document; of events an array, written as they come.
+    /// One JSON document.
     Json,
     /// One JSON object a line, as they come.
     Jsonl,
@@ -22,12 +24,29 @@ pub(crate) enum Format {
     Csv,
 }
 
+/// How events are printed; each of them as it comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventFormat {
+    /// Tables for people.
+    #[default]
+    Text,
+    /// One JSON array.
+    Json,
+    /// One JSON object a line.
+    Jsonl,
+    /// Comma-separated values with a header line.
+    Csv,
+    /// A Parquet file, in groups of up to 16,384 events.
+    #[cfg(feature = "parquet")]
+    Parquet,
+}
+
 /// How events are printed.
 #[derive(clap::Args, Clone, Copy, Debug, Default)]
 pub(crate) struct Show {
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
-    pub(crate) output: Format,
+    pub(crate) output: EventFormat,
     /// Times in tables as how long ago they were
     #[arg(long)]
     pub(crate) relative: bool,

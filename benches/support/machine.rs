@@ -3,7 +3,7 @@
 use crate::{clock::timed, report::print};
 use anyhow::{Context as _, Result};
 use std::{
-    fs::{self, File},
+    fs,
     io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::fs::FileExt as _,
@@ -48,9 +48,7 @@ fn file_system(directory: &Path) -> Result<String> {
 /// Prints the medians of a small synced write, of a copy, of both hashes, and of the loopback's round trip;
 /// beside that of an echo, where there is one.
 pub(crate) fn print_speeds(directory: &Path, echo: Option<Duration>, runs: usize) -> Result<()> {
-    let file = tempfile::tempfile_in(directory)?;
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, PREALLOCATED_BYTES)?;
-    let sync = small_sync(&file, runs)?;
+    let sync = small_sync(directory, runs)?;
     let block = vec![0x5a_u8; BLOCK_BYTES];
     let mut copy = vec![0_u8; BLOCK_BYTES];
     let per_second = |time: Duration| BLOCK_BYTES as f64 / 1e9 / time.as_secs_f64();
@@ -103,7 +101,10 @@ fn loopback_round_trip(runs: usize) -> Result<Duration> {
     Ok(median)
 }
 
-fn small_sync(file: &File, runs: usize) -> Result<Duration> {
+/// The median time of a small synced write into a file that has its blocks.
+pub(crate) fn small_sync(directory: &Path, runs: usize) -> Result<Duration> {
+    let file = tempfile::tempfile_in(directory)?;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, PREALLOCATED_BYTES)?;
     let bytes = [0x5a_u8; SMALL_WRITE_BYTES];
     let mut offset = 0;
     timed(runs, || {

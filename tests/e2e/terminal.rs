@@ -1,11 +1,11 @@
 //! What a terminal and a pipe get.
 
-use crate::daemon::{Daemon, wait_until};
-use crate::input::{CLASSES, LINES, append_lines};
-use crate::program::{client_command, run, run_with};
+use crate::daemon::{Daemon, PROGRAM, wait_until};
+use crate::input::{CLASSES, LINES, append_lines, at_terminal};
+use crate::program::{client_command, ended, run, run_with};
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use tempfile::tempdir;
 
 #[test]
@@ -13,9 +13,18 @@ fn pipes_get_no_escape_codes() {
     let folder = tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), CLASSES, &[]);
     append_lines(&daemon, LINES);
-    for arguments in
-        [&["query"][..], &["count", "--by", "stage"], &["status"], &["query", "x ="], &["seal"], &["--help"]]
-    {
+    for arguments in [
+        &["query"][..],
+        &["query", "--relative"],
+        &["count", "--by", "stage"],
+        &["histogram", "--by", "outcome"],
+        &["values", "stage"],
+        &["timeline", "run:1"],
+        &["status"],
+        &["query", "x ="],
+        &["seal"],
+        &["--help"],
+    ] {
         for colour in [None, Some("1")] {
             let mut command = client_command(&daemon);
             command.envs(colour.map(|value| ("NO_COLOR", value)));
@@ -25,6 +34,26 @@ fn pipes_get_no_escape_codes() {
                 "{arguments:?}: {ended:?}"
             );
         }
+    }
+}
+
+#[test]
+fn terminals_get_colours_unless_somebody_does_not_want_them() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, LINES);
+    for command in ["query", "histogram --every 1d", "histogram --every 1d --by stage"] {
+        let Some(coloured) = at_terminal(&daemon, command, "") else { return };
+        assert!(coloured.with(0).contains("\u{1b}["), "{command}");
+        let plain = Command::new("script")
+            .args(["-qec", &format!("NO_COLOR=1 {PROGRAM} {command}"), "/dev/null"])
+            .env("PIPEROLL_ENDPOINT", daemon.grpc())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let plain = ended(plain.unwrap()).with(0);
+        assert!(!plain.contains("\u{1b}["), "{command}: {plain}");
     }
 }
 

@@ -4,6 +4,7 @@ mod admin;
 mod answers;
 mod arriving;
 mod event;
+mod fitting;
 mod histogram;
 mod query;
 mod records;

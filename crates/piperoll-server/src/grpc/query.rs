@@ -2,6 +2,7 @@
 
 use super::{
     answers::{Answers, answers_and_end},
+    fitting::fitting,
     histogram,
     records::{address, event_record, filter, order, subject},
     tail, timeline, values,
@@ -134,10 +135,12 @@ impl QueryGrpc {
         let limit = if request.limit == 0 { COUNT_LIMIT } else { (request.limit as usize).min(GROUPS_MAX) };
         let count = Count { tenant, filter: filter(&request.filter, self.0.now())?, group_by, limit };
         let counted = self.0.read(move |reader, asker| reader.count(&count, asker)).await?;
+        let bytes_of = |group: &Group| group.values.iter().flatten().map(|value| value.len() + 8).sum();
+        let (groups, omitted) = fitting(counted.groups, bytes_of);
         Ok(v1::CountResponse {
             total: counted.total,
-            groups: counted.groups.into_iter().map(count_group).collect(),
-            groups_omitted: counted.groups_omitted,
+            groups: groups.into_iter().map(count_group).collect(),
+            groups_omitted: counted.groups_omitted.saturating_add(omitted),
         })
     }
 

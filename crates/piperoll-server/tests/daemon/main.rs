@@ -6,6 +6,7 @@ mod bad_input;
 mod follow;
 mod main_path;
 mod produce;
+mod questions;
 mod reflect;
 mod start_stop;
 mod support;

@@ -8,7 +8,7 @@ use super::{
 use std::{cmp::Reverse, collections::HashMap};
 
 /// Most counts, one for each bucket and value, that a histogram holds while it runs.
-pub const HISTOGRAM_CELLS_MAX: usize = 1_000_000;
+pub const HISTOGRAM_CELLS_MAX: usize = 500_000;
 
 /// Counts so far.
 pub(super) struct Grid {
@@ -18,8 +18,8 @@ pub(super) struct Grid {
     pub(super) untimed: u64,
     places: HashMap<Option<String>, usize>,
     value_bytes: usize,
-    /// By place of the value, and bucket.
-    cells: HashMap<(usize, usize), u64>,
+    /// By place of the value, and bucket: both are small numbers, and there are many of these.
+    cells: HashMap<(u32, u32), u64>,
 }
 
 impl Grid {
@@ -47,12 +47,13 @@ impl Grid {
         value: Option<String>,
         count: u64,
     ) -> Result<(), ReadError> {
-        let place = self.place(value)?;
-        if self.cells.len() >= HISTOGRAM_CELLS_MAX && !self.cells.contains_key(&(place, bucket)) {
+        // Places are below 100,000, and buckets have been counted before: both fit.
+        let key = (cell_part(self.place(value)?), cell_part(bucket));
+        if self.cells.len() >= HISTOGRAM_CELLS_MAX && !self.cells.contains_key(&key) {
             let what = "counts, one for each bucket and value,";
             return Err(ReadError::TooManyGroups { max: HISTOGRAM_CELLS_MAX, what });
         }
-        let so_far = self.cells.entry((place, bucket)).or_default();
+        let so_far = self.cells.entry(key).or_default();
         *so_far = so_far.saturating_add(count);
         Ok(())
     }
@@ -66,8 +67,8 @@ impl Grid {
         let mut values: Vec<_> = other.places.into_iter().map(|(value, place)| (place, value)).collect();
         values.sort_unstable_by_key(|(place, _)| *place);
         for ((place, bucket), count) in other.cells {
-            let value = values.get(place).and_then(|(_, value)| value.clone());
-            self.add_value(bucket, value, count)?;
+            let value = values.get(place as usize).and_then(|(_, value)| value.clone());
+            self.add_value(bucket as usize, value, count)?;
         }
         Ok(())
     }
@@ -92,7 +93,7 @@ impl Grid {
     pub(super) fn into_split(self, limit: usize) -> Split {
         let mut totals = vec![0_u64; self.places.len()];
         for ((place, _), count) in &self.cells {
-            if let Some(total) = totals.get_mut(*place) {
+            if let Some(total) = totals.get_mut(*place as usize) {
                 *total = total.saturating_add(*count);
             }
         }
@@ -112,14 +113,18 @@ impl Grid {
             values.into_iter().map(|(value, _)| Series { value, counts: vec![0; buckets] }).collect();
         let mut rest = vec![0_u64; buckets];
         for ((place, bucket), count) in self.cells {
-            let number = rank.get(place).copied().unwrap_or(limit);
+            let number = rank.get(place as usize).copied().unwrap_or(limit);
             let counts = series.get_mut(number).map_or(&mut rest, |series| &mut series.counts);
-            if let Some(so_far) = counts.get_mut(bucket) {
+            if let Some(so_far) = counts.get_mut(bucket as usize) {
                 *so_far = so_far.saturating_add(count);
             }
         }
         Split { series, rest, values_omitted }
     }
+}
+
+fn cell_part(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -151,7 +156,7 @@ mod tests {
         }
         grid.add_value(0, Some("0".to_owned()), 1).unwrap();
         let error = grid.add_value(0, Some("one more".to_owned()), 1).unwrap_err();
-        assert!(error.to_string().starts_with("more than 1000000 counts"), "{error}");
+        assert!(error.to_string().starts_with("more than 500000 counts"), "{error}");
 
         let mut grid = Grid::new(1);
         for number in 0..GROUPS_MAX {

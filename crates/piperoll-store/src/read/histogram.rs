@@ -132,7 +132,9 @@ impl Part {
 /// The parts of a segment, by bucket.
 #[derive(Default)]
 struct Parts {
-    parts: Vec<(usize, Part)>,
+    by_bucket: Vec<(usize, Part)>,
+    /// Events in buckets of which nobody asks which they are.
+    counted: Vec<(usize, u64)>,
     /// Events that do not have the time.
     untimed: u64,
 }
@@ -155,9 +157,11 @@ impl Counting<'_> {
         let Histogram { time, borders, .. } = self.histogram;
         let parts = reader.ask(|terms| match time {
             Time::Received => Ok(Some(by_frames(terms, borders)?)),
-            Time::Claimed => by_times(terms, exact, borders),
+            Time::Claimed => by_times(terms, exact, borders, self.histogram.split_by.is_some()),
         })?;
-        let Some(Parts { parts, untimed }) = parts else { return self.by_reading(reader, exact) };
+        let Some(Parts { by_bucket: parts, counted, untimed }) = parts else {
+            return self.by_reading(reader, exact);
+        };
         let valued = match &self.histogram.split_by {
             None => Some(Vec::new()),
             Some(Subject::Class) => {
@@ -174,6 +178,9 @@ impl Counting<'_> {
         grid.untimed = untimed;
         for (bucket, part) in &parts {
             grid.add(*bucket, part.count_in(exact));
+        }
+        for (bucket, count) in counted {
+            grid.add(bucket, count);
         }
         for (value, counts) in valued {
             for (bucket, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
@@ -236,7 +243,7 @@ fn by_frames(terms: &dyn Terms, borders: &[UnixNanos]) -> Result<Parts, IndexErr
         }
         number = next;
     }
-    Ok(Parts { parts, untimed: 0 })
+    Ok(Parts { by_bucket: parts, ..Parts::default() })
 }
 
 /// The first frame from `low` on that was received at `time` or later.
@@ -253,15 +260,20 @@ fn first_frame(terms: &dyn Terms, mut low: u32, time: UnixNanos) -> Result<u32, 
     Ok(low)
 }
 
-/// By the column of claimed times; `None` where some of the events cannot be read, so that nothing knows theirs.
+/// By the column of claimed times, and which events are in each bucket only `with_sets`; `None` where some of the events cannot be read, so that nothing knows theirs.
 fn by_times(
     terms: &dyn Terms,
     exact: &RoaringBitmap,
     borders: &[UnixNanos],
+    with_sets: bool,
 ) -> Result<Option<Parts>, IndexError> {
     if !terms.unreadable()?.is_disjoint(exact) {
         return Ok(None);
     }
+    if let Some(parts) = in_one_bucket(terms, exact, borders)? {
+        return Ok(Some(parts));
+    }
+    let mut counts = vec![0_u64; borders.len()];
     let mut sets = BTreeMap::<usize, RoaringBitmap>::new();
     let mut timed = 0;
     // Events that stand together are of about one time.
@@ -273,12 +285,33 @@ fn by_times(
             last = bucket_of(borders, time)
                 .and_then(|bucket| Some((bucket, *borders.get(bucket)?..*borders.get(bucket + 1)?)));
         }
-        if let Some((bucket, _)) = &last {
+        let Some((bucket, _)) = &last else { return };
+        if with_sets {
             sets.entry(*bucket).or_default().insert(ordinal);
+        } else if let Some(count) = counts.get_mut(*bucket) {
+            *count += 1;
         }
     })?;
     let parts = sets.into_iter().map(|(bucket, set)| (bucket, Part::Set(set))).collect();
-    Ok(Some(Parts { parts, untimed: exact.len().saturating_sub(timed) }))
+    let counted = counts.into_iter().enumerate().filter(|(_, count)| *count > 0).collect();
+    Ok(Some(Parts { by_bucket: parts, counted, untimed: exact.len().saturating_sub(timed) }))
+}
+
+/// Where all events of a segment claim times of one bucket, none of the times is looked at.
+fn in_one_bucket(
+    terms: &dyn Terms,
+    exact: &RoaringBitmap,
+    borders: &[UnixNanos],
+) -> Result<Option<Parts>, IndexError> {
+    let Some((earliest, latest)) = terms.summary().time else { return Ok(None) };
+    let Some(bucket) =
+        bucket_of(borders, earliest).filter(|first| bucket_of(borders, latest) == Some(*first))
+    else {
+        return Ok(None);
+    };
+    let timed = terms.with_time(earliest.0..=latest.0)? & exact;
+    let untimed = exact.len().saturating_sub(timed.len());
+    Ok(Some(Parts { by_bucket: vec![(bucket, Part::Set(timed))], untimed, ..Parts::default() }))
 }
 
 /// Counts by value from bitmaps alone; `None` where reading the events is less work, or says more.

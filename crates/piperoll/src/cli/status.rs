@@ -2,7 +2,8 @@
 
 use super::connection::Connection;
 use super::{Done, Outcome};
-use crate::output::{Format, colour, paint, print_json, print_table, table, text};
+use crate::output::{Format, coloured, print_json, print_table, table, text};
+use comfy_table::{Cell, Color};
 use jiff::Timestamp;
 use piperoll_proto::v1::{AcceptedLoss, LogStatus, StatusResponse};
 use serde_json::json;
@@ -81,13 +82,13 @@ fn print_losses(out: &mut impl Write, status: &StatusResponse) -> io::Result<()>
     print_table(out, &rows)
 }
 
-fn row(log: &LogStatus, now: Timestamp) -> Vec<String> {
+fn row(log: &LogStatus, now: Timestamp) -> Vec<Cell> {
     let appends = if log.read_only_reason.is_empty() {
-        "yes".to_owned()
+        Cell::new("yes")
     } else {
-        paint(colour(), 31, &format!("no: {}", text::plain(&log.read_only_reason)))
+        coloured(&format!("no: {}", text::plain(&log.read_only_reason)), Color::DarkRed)
     };
-    vec![
+    let words = [
         format!("{}/{}", log.tenant, log.class),
         text::count(log.first_sequence),
         text::count(log.end_sequence),
@@ -95,8 +96,8 @@ fn row(log: &LogStatus, now: Timestamp) -> Vec<String> {
         text::count(log.unsealed_segments),
         text::bytes(log.bytes),
         text::ago(log.last_received.as_ref(), now),
-        appends,
-    ]
+    ];
+    words.into_iter().map(Cell::new).chain([appends]).collect()
 }
 
 fn print_csv(out: &mut impl Write, status: &StatusResponse) -> io::Result<()> {

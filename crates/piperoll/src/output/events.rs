@@ -1,6 +1,7 @@
 //! Events, printed as they come.
 
-use super::{EventFormat, Show, colour, paint, print_table, table, text};
+use super::{EventFormat, Show, coloured, print_table, table, text};
+use comfy_table::{Cell, Color};
 use jiff::Timestamp;
 use piperoll_intake::event_json;
 use piperoll_proto::v1::{Event, EventRecord, Outcome};
@@ -130,7 +131,7 @@ impl<W: Write> EventPrinter<W> {
         let now = self.show.relative.then(Timestamp::now);
         for (record, why) in items {
             let mut row = row(record, now);
-            row.extend(why.map(|why| text::plain(&why.words)));
+            row.extend(why.map(|why| Cell::new(text::plain(&why.words))));
             rows.add_row(row);
         }
         self.printed += items.len() as u64;
@@ -195,7 +196,7 @@ pub(crate) fn record_json(record: &EventRecord) -> Value {
 }
 
 /// The columns of a row; the time as how long before `now` it was, where that is given.
-fn row(record: &EventRecord, now: Option<Timestamp>) -> Vec<String> {
+fn row(record: &EventRecord, now: Option<Timestamp>) -> Vec<Cell> {
     let event = record.event.clone().unwrap_or_default();
     let actor = match &event.on_behalf_of {
         Some(person) => format!("{} (for {person})", event.actor()),
@@ -203,29 +204,28 @@ fn row(record: &EventRecord, now: Option<Timestamp>) -> Vec<String> {
     };
     let time = event.time.as_ref().or(record.received.as_ref());
     vec![
-        now.map_or_else(|| text::local_time(time), |now| text::ago(time, now)),
-        text::plain(&actor),
-        text::plain(event.action()),
-        text::plain(event.stage()),
+        Cell::new(now.map_or_else(|| text::local_time(time), |now| text::ago(time, now))),
+        Cell::new(text::plain(&actor)),
+        Cell::new(text::plain(event.action())),
+        Cell::new(text::plain(event.stage())),
         outcome(&event),
-        text::plain(&place(&event)),
-        text::plain(&what(&event)),
-        text::plain(&record.address),
+        Cell::new(text::plain(&place(&event))),
+        Cell::new(text::plain(&what(&event))),
+        Cell::new(text::plain(&record.address)),
     ]
 }
 
-fn outcome(event: &Event) -> String {
-    let (name, code) = match event.outcome() {
-        Outcome::Unspecified => return String::new(),
-        Outcome::Success => ("success", 32),
-        Outcome::Failure => ("failure", 31),
-        Outcome::Error => ("error", 31),
-        Outcome::Timeout => ("timeout", 31),
-        Outcome::Cancelled => ("cancelled", 33),
-        Outcome::Skipped => ("skipped", 90),
-        Outcome::Denied => ("denied", 35),
-    };
-    paint(colour(), code, name)
+fn outcome(event: &Event) -> Cell {
+    match event.outcome() {
+        Outcome::Unspecified => Cell::new(""),
+        Outcome::Success => coloured("success", Color::DarkGreen),
+        Outcome::Failure => coloured("failure", Color::DarkRed),
+        Outcome::Error => coloured("error", Color::DarkRed),
+        Outcome::Timeout => coloured("timeout", Color::DarkRed),
+        Outcome::Cancelled => coloured("cancelled", Color::DarkYellow),
+        Outcome::Skipped => coloured("skipped", Color::DarkGrey),
+        Outcome::Denied => coloured("denied", Color::DarkMagenta),
+    }
 }
 
 /// Where it happened: repository, and environment or pipeline.

@@ -7,7 +7,7 @@ mod parquet;
 pub(crate) mod text;
 
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use std::io::{self, IsTerminal, Write};
 
 /// How answers are printed.
@@ -52,12 +52,15 @@ pub(crate) struct Show {
     pub(crate) relative: bool,
 }
 
+/// Narrower terminals than this, or such as do not say, are not fitted to: a word a line is no table.
+const COLUMNS_MIN: u16 = 40;
+
 /// A table without borders that fits the terminal; where stdout is none, nothing is cut or wrapped.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    let arrangement =
-        if io::stdout().is_terminal() { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
+    let fits = io::stdout().is_terminal() && table.width().is_some_and(|columns| columns >= COLUMNS_MIN);
+    let arrangement = if fits { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
     table.set_content_arrangement(arrangement);
     table.set_header(header.iter().copied());
     table
@@ -85,6 +88,11 @@ pub(crate) fn print_json(out: &mut impl Write, format: Format, value: &serde_jso
 /// True where colour helps: stdout is a terminal, and nobody set `NO_COLOR`.
 pub(crate) fn colour() -> bool {
     io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// A cell of a table, in a colour where that helps; the table knows that the colour takes no room.
+pub(crate) fn coloured(text: &str, code: Color) -> Cell {
+    if colour() { Cell::new(text).fg(code) } else { Cell::new(text) }
 }
 
 /// Wraps text in a colour of the terminal where `on`.

@@ -87,8 +87,13 @@ fn a_timeline_goes_across_pipelines_and_says_why_each_event_is_there() {
     }
     let table = run(&daemon, &["timeline", IMAGE, "--relative"]).with(0);
     assert!(table.contains("WHY") && table.contains("s ago"), "{table}");
-    assert!(table.contains("names sha256:222222222222…, as default/standard@4"), "{table}");
+    assert!(table.contains("names sha256:222222222222…, through default/standard@4"), "{table}");
     assert!(table.contains("links to default/standard@2"), "{table}");
+    assert_eq!(
+        table.matches("run 41").count(),
+        1,
+        "each reason once, and none of an event for itself: {table}"
+    );
     assert!(table.contains("default/standard@1 links to it"), "{table}");
     let csv = run(&daemon, &["timeline", IMAGE, "-o", "csv"]).with(0);
     assert!(csv.lines().next().unwrap().ends_with(",why") && csv.lines().count() == 7, "{csv}");

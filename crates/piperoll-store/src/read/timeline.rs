@@ -23,7 +23,7 @@ use piperoll_format::{
     names::Name,
     units::{Sequence, UnixNanos},
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 pub(super) use thing::Facts;
 pub(super) use trail::next_things;
 
@@ -244,13 +244,13 @@ impl<'a> Telling<'a> {
         };
         let entry = |((received, place), mut numbers): ((UnixNanos, Place), Vec<usize>)| {
             numbers.sort_unstable();
-            // An event is no news about itself.
-            let reasons: Vec<_> = numbers
-                .into_iter()
-                .filter_map(reason)
-                .filter(|reason| reason.through.as_ref() != Some(&place))
-                .collect();
-            Entry { place, received, reasons: reasons.into_iter().take(TIMELINE_REASONS_MAX).collect() }
+            // Each once: what is followed of a run does not show. And an event is no news about itself.
+            let mut told = HashSet::new();
+            let reasons = numbers.into_iter().filter_map(reason);
+            let reasons = reasons.filter(|reason| told.insert(reason.thing.reading()));
+            let reasons = reasons.filter(|reason| reason.through.as_ref() != Some(&place));
+            let reasons = reasons.take(TIMELINE_REASONS_MAX).collect();
+            Entry { place, received, reasons }
         };
         Told { entries: self.entries.into_iter().map(entry).collect(), limits_reached: self.limits_reached }
     }

@@ -103,7 +103,7 @@ fn words(reason: &TimelineReason) -> String {
         TimelineReasonKind::Commit => format!("commit {}", shortened(value)),
         TimelineReasonKind::Unspecified => value.clone(),
     };
-    if through.is_empty() { what } else { format!("{what}, as {through}") }
+    if through.is_empty() { what } else { format!("{what}, through {through}") }
 }
 
 /// The beginning of a digest or a commit is enough for people.

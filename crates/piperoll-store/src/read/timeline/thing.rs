@@ -5,7 +5,11 @@ use piperoll_format::{
     event::{EventView, Field},
     units::UnixNanos,
 };
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    mem::{Discriminant, discriminant},
+};
 
 /// Something that events touch.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,6 +166,11 @@ impl Thing {
             && hex.len() >= 16
             && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
         is_digest.then(|| Self::Artifact { algorithm: algorithm.to_owned(), hex: hex.to_owned() })
+    }
+
+    /// What people see of it.
+    pub(super) fn reading(&self) -> (Discriminant<Self>, String) {
+        (discriminant(self), self.to_string())
     }
 
     /// Events that may touch one of these.

@@ -87,6 +87,32 @@ fn nothing_falls_between_what_is_there_and_what_comes() {
 }
 
 #[test]
+fn a_daemon_that_is_killed_and_comes_back_is_followed_on_without_gap_or_repetition() {
+    let folder = tempdir().unwrap();
+    let mut daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, LINES);
+    let mut child = following(&daemon, &["class = standard", "-n", "2"]);
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut text = String::new();
+    let mut read = |text: &mut String, events: usize| {
+        for _ in 0..events {
+            assert!(out.read_line(text).unwrap() > 0, "it ended after {text}");
+        }
+    };
+    read(&mut text, 2);
+    for round in 0..2 {
+        append_lines(&daemon, &format!(r#"{{"id":"before{round}","actor":"a","action":"b.c"}}"#));
+        read(&mut text, 1);
+        daemon.kill_and_restart();
+        append_lines(&daemon, &format!(r#"{{"id":"after{round}","actor":"a","action":"b.c"}}"#));
+        read(&mut text, 1);
+    }
+    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+    ended(child).with(0);
+    assert_eq!(ids(&text), ["e4", "e6", "before0", "after0", "before1", "after1"]);
+}
+
+#[test]
 fn following_with_too_much_before_it_is_refused() {
     let folder = tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), CLASSES, &[]);

@@ -3,8 +3,8 @@
 use piperoll_proto::{
     raw::{GetResponse, QueryResponse, RawMessage, TimelineResponse, query_service_server::QueryService},
     v1::{
-        CountRequest, CountResponse, GetRequest, HistogramRequest, HistogramResponse, QueryRequest,
-        TailRequest, TimelineRequest, ValuesRequest, ValuesResponse,
+        CountRequest, CountResponse, ExplainRequest, ExplainResponse, GetRequest, HistogramRequest,
+        HistogramResponse, QueryRequest, TailRequest, TimelineRequest, ValuesRequest, ValuesResponse,
     },
 };
 use tokio_stream::{Empty, Iter};
@@ -42,6 +42,10 @@ impl QueryService for Echo {
     }
 
     async fn timeline(&self, _: Request<TimelineRequest>) -> Result<Response<Self::TimelineStream>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn explain(&self, _: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
         Err(Status::unimplemented("nobody asks"))
     }
 

@@ -48,6 +48,35 @@ fn parts_of_texts_and_zoned_times_are_found() {
 }
 
 #[test]
+fn a_plan_tells_what_was_ruled_out_asked_and_read() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, LINES);
+    run(&daemon, &["seal"]).with(0);
+    let plan = |command: &str, filter: &str| -> serde_json::Value {
+        let ended = run(&daemon, &[command, filter, "--explain", "-o", "json"]);
+        serde_json::from_str(&ended.out).unwrap()
+    };
+    let plan_of = plan("query", "actor = alice AND reason ~ zzz AND time:*");
+    assert_eq!(plan_of["found"], 0, "{plan_of}");
+    // One for each class.
+    assert_eq!((&plan_of["segments"], &plan_of["indexes"]), (&2.into(), &2.into()), "{plan_of}");
+    let conditions = plan_of["conditions"].as_array().unwrap();
+    assert_eq!(conditions.len(), 3, "{plan_of}");
+    assert_eq!(conditions[0]["condition"], "actor = alice", "{plan_of}");
+    let alice = conditions[0]["matches"].as_u64().unwrap();
+    assert!(alice > 0, "{plan_of}");
+    // Only alice's events are read for their reason.
+    assert_eq!(plan_of["events_read"], alice, "{plan_of}");
+    let plan_of = plan("count", "actor = nobody");
+    assert_eq!((&plan_of["ruled_out_by_terms"], &plan_of["indexes"]), (&2.into(), &0.into()), "{plan_of}");
+    let plan_of = plan("count", "received < 2001-01-01");
+    assert_eq!((&plan_of["ruled_out_by_time"], &plan_of["events_read"]), (&2.into(), &0.into()), "{plan_of}");
+    let told = run(&daemon, &["query", "actor = alice", "--explain"]).with(0);
+    assert!(told.contains("ruled out by their terms") && told.contains("CONDITION"), "{told}");
+}
+
+#[test]
 fn flags_ask_what_the_same_filter_asks() {
     let folder = tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), CLASSES, &[]);

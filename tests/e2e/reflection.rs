@@ -148,6 +148,9 @@ fn request_for(descriptor: &MessageDescriptor) -> DynamicMessage {
             ("run", Kind::String) if descriptor.name() == "TimelineRequest" => {
                 message.set_field(&field, Value::String("41".to_owned()));
             }
+            ("count", Kind::Message(count)) => {
+                message.set_field(&field, Value::Message(DynamicMessage::new(count)));
+            }
             ("address", Kind::String) => message.set_field(&field, Value::String("standard@0".to_owned())),
             ("class", Kind::String) => message.set_field(&field, Value::String("standard".to_owned())),
             ("seen", Kind::Message(time)) => {
@@ -222,6 +225,7 @@ fn check_answer(method: &MethodDescriptor, answer: &DynamicMessage) {
         "Append" | "AppendStream" => assert_eq!(list("ranges"), 1),
         "Query" => assert!(list("records") >= 2),
         "Count" | "Histogram" => assert!(number("total") >= 2),
+        "Explain" => assert!(number("found") >= 2),
         "Values" => assert_eq!(list("values"), 1),
         "Timeline" => assert!(list("entries") >= 2),
         "Get" => assert!(answer.has_field_by_name("record")),

@@ -77,6 +77,15 @@ impl Client {
         Ok(self.queries().count(self.request(request)).await?.into_inner())
     }
 
+    /// Tells how a query or a count is answered.
+    pub async fn explain(
+        &self,
+        question: v1::explain_request::Question,
+    ) -> Result<v1::ExplainResponse, ClientError> {
+        let request = v1::ExplainRequest { question: Some(question) };
+        Ok(self.queries().explain(self.request(request)).await?.into_inner())
+    }
+
     /// Lists the values that a field has.
     pub async fn values(&self, request: v1::ValuesRequest) -> Result<v1::ValuesResponse, ClientError> {
         Ok(self.queries().values(self.request(request)).await?.into_inner())

@@ -146,6 +146,15 @@ impl Filter {
         &self.0
     }
 
+    /// The conditions that all must hold: the parts of an AND, or the filter itself.
+    pub fn conditions(&self) -> Vec<Self> {
+        match &self.0 {
+            Expression::All => Vec::new(),
+            Expression::And(parts) => parts.iter().cloned().map(Self).collect(),
+            one => vec![Self(one.clone())],
+        }
+    }
+
     /// Events of which the subject equals the value, which is written as in a filter but without quotes
     /// and escapes: what a flag such as `--actor` makes of its argument. A star in it is a star. `now` is
     /// what relative times count from. Fails where the value is none for the subject.

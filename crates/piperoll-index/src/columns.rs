@@ -261,6 +261,11 @@ impl Terms for Columns {
         Ok(self.column(field).map(|column| column.with_terms(terms)).unwrap_or_default())
     }
 
+    fn cardinality(&self, field: Field, terms: &[&[u8]]) -> Result<u64, IndexError> {
+        let has_any = self.column(field).is_some_and(|column| column.has_any(terms));
+        Ok(if has_any { self.summary.end.into() } else { 0 })
+    }
+
     fn with_prefix(&self, field: Field, prefix: &[u8]) -> Result<RoaringBitmap, IndexError> {
         Ok(self.column(field).map(|column| column.with_prefix(prefix)).unwrap_or_default())
     }

@@ -16,6 +16,9 @@ use piperoll_format::{
 use roaring::RoaringBitmap;
 use std::ops::{Range, RangeInclusive};
 
+/// Times that a scan of their column passes while one is looked up by itself.
+const SCANNED_PER_LOOK_UP: u64 = 32;
+
 /// Ordinals that a filter picks. The two sets have nothing in common.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matches {
@@ -88,16 +91,62 @@ impl Question<'_> {
         }
     }
 
+    /// The rarest part comes first, and none after nothing is left.
     fn and(&self, parts: &[Expression]) -> Result<Bounds, IndexError> {
-        let mut both = self.every();
+        let mut ordered = Vec::with_capacity(parts.len());
         for part in parts {
-            let part = self.expression(part)?;
+            ordered.push((self.estimate(part)?, part));
+        }
+        ordered.sort_by_key(|(most, _)| *most);
+        let mut both = self.every();
+        for (_, part) in ordered {
+            let part = self.part(part, &both.possible)?;
             both = Bounds { sure: both.sure & part.sure, possible: both.possible & part.possible };
             if both.possible.is_empty() {
                 break;
             }
         }
         Ok(both)
+    }
+
+    /// A part of which only these events count.
+    fn part(&self, part: &Expression, among: &RoaringBitmap) -> Result<Bounds, IndexError> {
+        match part {
+            Expression::Compare(Comparison { subject: Subject::Field(field), test })
+                if field.indexed() == Indexed::Range
+                    && among.len().saturating_mul(SCANNED_PER_LOOK_UP) < self.terms.summary().end.into() =>
+            {
+                self.times_of(test, among)
+            }
+            part => self.expression(part),
+        }
+    }
+
+    /// At most about so many events match, as far as that can be told with a few looks.
+    fn estimate(&self, expression: &Expression) -> Result<u64, IndexError> {
+        let all = self.all.len();
+        match expression {
+            Expression::All | Expression::Not(_) => Ok(all),
+            Expression::And(parts) => {
+                parts.iter().try_fold(all, |least, part| Ok(least.min(self.estimate(part)?)))
+            }
+            Expression::Or(parts) => {
+                parts.iter().try_fold(0_u64, |sum, part| Ok(sum.saturating_add(self.estimate(part)?)))
+            }
+            Expression::Compare(Comparison { subject, test }) => match (subject, test) {
+                (Subject::Class, test) => Ok(self.class(test).possible.len()),
+                (Subject::Field(field), Test::OneOf(values)) if field.indexed() == Indexed::Bitmap => {
+                    let terms: Vec<_> = values.iter().filter_map(|value| field_term(*field, value)).collect();
+                    self.terms.cardinality(*field, &terms.iter().map(Vec::as_slice).collect::<Vec<_>>())
+                }
+                // A key is found at once, and few events have it.
+                (Subject::Attribute(_), Test::OneOf(_)) => Ok(1),
+                (Subject::Field(field), Test::OneOf(_)) if field.indexed() == Indexed::Exact => Ok(1),
+                (Subject::Received, _) => Ok(all / 2),
+                (Subject::Field(field), _) if field.indexed() == Indexed::Range => Ok(all),
+                _ => Ok(all.saturating_sub(1)),
+            },
+        }
     }
 
     fn or(&self, parts: &[Expression]) -> Result<Bounds, IndexError> {
@@ -190,6 +239,22 @@ impl Question<'_> {
             // Ranges ascend. One scan finds what lies between them all.
             [first, .., last] => Ok(Bounds::at_most(self.terms.with_time(*first.start()..=*last.end())?)),
         }
+    }
+
+    /// As [`Self::time`], one by one.
+    fn times_of(&self, test: &Test, among: &RoaringBitmap) -> Result<Bounds, IndexError> {
+        let is_not = matches!(test, Test::NoneOf(_));
+        let ranges = if let Test::NoneOf(values) = test { points(values) } else { ranges(test) };
+        let mut found = RoaringBitmap::new();
+        self.terms.claimed_times(among, &mut |ordinal, time| {
+            let before = ranges.partition_point(|range| *range.end() < time);
+            if ranges.get(before).is_some_and(|range| range.contains(&time)) != is_not {
+                found.insert(ordinal);
+            }
+        })?;
+        let mut bounds = Bounds::exact(found);
+        bounds.possible |= &self.unreadable;
+        Ok(bounds)
     }
 
     fn received(&self, test: &Test) -> Result<Bounds, IndexError> {

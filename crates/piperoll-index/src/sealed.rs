@@ -324,6 +324,11 @@ impl Terms for SealedIndex<'_> {
         section.with_terms(&self.blocks, terms, self.layout.summary.end)
     }
 
+    fn cardinality(&self, field: Field, terms: &[&[u8]]) -> Result<u64, IndexError> {
+        let Some(section) = self.section(field)? else { return Ok(0) };
+        section.cardinality(&self.blocks, terms, self.layout.summary.end)
+    }
+
     fn with_prefix(&self, field: Field, prefix: &[u8]) -> Result<RoaringBitmap, IndexError> {
         if prefix.is_empty() {
             return self.presence(field);

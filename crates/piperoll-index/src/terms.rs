@@ -161,6 +161,9 @@ pub trait Terms {
     /// Events that have one of these terms in a bitmap field; a text is its bytes, an enum its number as u64 little-endian.
     fn with_terms(&self, field: Field, terms: &[&[u8]]) -> Result<RoaringBitmap, IndexError>;
 
+    /// At most so many events have one of these terms in a bitmap field; costs no more than to find the terms.
+    fn cardinality(&self, field: Field, terms: &[&[u8]]) -> Result<u64, IndexError>;
+
     /// Events that have a term in a bitmap field which begins so; the empty prefix asks for presence.
     fn with_prefix(&self, field: Field, prefix: &[u8]) -> Result<RoaringBitmap, IndexError>;
 

@@ -118,6 +118,22 @@ impl Daemon {
         &self,
         ask: impl FnOnce(&Reader<OsDisk>, &Asker<'_>) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
+        self.read_as(false, ask).await
+    }
+
+    /// As [`Self::read`], for somebody who wants to know what each condition finds.
+    pub(crate) async fn read_explained<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Reader<OsDisk>, &Asker<'_>) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.read_as(true, ask).await
+    }
+
+    async fn read_as<T: Send + 'static>(
+        &self,
+        explains: bool,
+        ask: impl FnOnce(&Reader<OsDisk>, &Asker<'_>) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Refusal> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| Refusal::stopping())?;
         let reader = self.reader.clone();
         let gone = SetOnDrop(Arc::default());
@@ -132,7 +148,8 @@ impl Daemon {
                 let gone = cancelled.load(Relaxed).then_some(Halt::Gone);
                 gone.or_else(|| (now() >= end).then_some(Halt::Late))
             };
-            ask(&reader, &Asker::new(&halt, &now, bytes_max))
+            let asker = Asker::new(&halt, &now, bytes_max);
+            ask(&reader, &if explains { asker.explaining() } else { asker })
         });
         let answer = reading.await.map_err(|error| Refusal::internal(error.to_string()))?;
         drop(gone);

@@ -60,6 +60,10 @@ impl Interned {
         }
     }
 
+    pub(crate) fn has_any(&self, terms: &[&[u8]]) -> bool {
+        terms.iter().any(|term| self.id_of.contains_key(*term))
+    }
+
     pub(crate) fn with_prefix(&self, prefix: &[u8]) -> RoaringBitmap {
         if prefix.is_empty() {
             return Bits::scan(&self.ids, |id| id != 0).to_bitmap();

@@ -37,6 +37,25 @@ impl BitmapSection {
         terms: &[&[u8]],
         end: u32,
     ) -> Result<RoaringBitmap, IndexError> {
+        let indices = self.indices(blocks, terms)?;
+        self.union(blocks, indices, end)
+    }
+
+    /// The sum of the sizes of these terms' sets.
+    pub(super) fn cardinality(
+        &self,
+        blocks: &Blocks<'_>,
+        terms: &[&[u8]],
+        end: u32,
+    ) -> Result<u64, IndexError> {
+        let indices = self.indices(blocks, terms)?;
+        indices.into_iter().try_fold(0_u64, |sum, index| {
+            Ok(sum.saturating_add(self.posting(blocks, index, end)?.cardinality()))
+        })
+    }
+
+    /// Where those of the terms stand that are there.
+    fn indices(&self, blocks: &Blocks<'_>, terms: &[&[u8]]) -> Result<Vec<usize>, IndexError> {
         let mut indices = Vec::new();
         for term in terms {
             let place = self.search(blocks, |other| other < *term)?;
@@ -44,7 +63,7 @@ impl BitmapSection {
                 indices.push(place);
             }
         }
-        self.union(blocks, indices, end)
+        Ok(indices)
     }
 
     /// The set of the events that have a term which begins so.

@@ -4,6 +4,7 @@ mod admin;
 mod answers;
 mod arriving;
 mod event;
+mod explain;
 mod fitting;
 mod histogram;
 mod query;

@@ -2,6 +2,7 @@
 
 use super::{
     answers::{Answers, answers_and_end},
+    explain,
     fitting::fitting,
     histogram,
     records::{address, event_record, filter, order, subject},
@@ -48,7 +49,7 @@ impl QueryService for QueryGrpc {
         let (tenant, request) = self.take(request)?;
         let place = self.0.query_place().map_err(|refusal| self.0.refused(refusal))?;
         let query = self.parse(tenant, &request).map_err(|refusal| self.0.refused(refusal))?;
-        let limit = if request.limit == 0 { QUERY_LIMIT } else { request.limit };
+        let limit = limit(&request);
         // The first page is made before the answer begins, so that what is wrong with the request is said there.
         let first = page(&self.0, &query, limit).await.map_err(|refusal| self.0.refused(refusal))?;
         let (answers, reader) = mpsc::channel(PAGES_WAITING_MAX);
@@ -94,6 +95,15 @@ impl QueryService for QueryGrpc {
         answers.map(Response::new).map_err(|refusal| self.0.refused(refusal))
     }
 
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::ExplainResponse>, Status> {
+        let (tenant, request) = self.take(request)?;
+        let answer = explain::answer(self, tenant, request).await;
+        answer.map(Response::new).map_err(|refusal| self.0.refused(refusal))
+    }
+
     async fn get(&self, request: Request<v1::GetRequest>) -> Result<Response<raw::GetResponse>, Status> {
         let (tenant, request) = self.take(request)?;
         let record = self.get_event(tenant, &request.address).await;
@@ -114,7 +124,7 @@ impl QueryGrpc {
         Ok((tenant, request.into_inner()))
     }
 
-    fn parse(&self, tenant: Name, request: &v1::QueryRequest) -> Result<Query, Refusal> {
+    pub(super) fn parse(&self, tenant: Name, request: &v1::QueryRequest) -> Result<Query, Refusal> {
         Ok(Query {
             tenant,
             filter: filter(&request.filter, self.0.now())?,
@@ -125,15 +135,19 @@ impl QueryGrpc {
         })
     }
 
+    pub(super) fn parse_count(&self, tenant: Name, request: &v1::CountRequest) -> Result<Count, Refusal> {
+        let subject = |(at, name): (usize, &String)| subject(&format!("group_by[{at}]"), name);
+        let group_by = request.group_by.iter().enumerate().map(subject).collect::<Result<Vec<_>, _>>()?;
+        let limit = if request.limit == 0 { COUNT_LIMIT } else { (request.limit as usize).min(GROUPS_MAX) };
+        Ok(Count { tenant, filter: filter(&request.filter, self.0.now())?, group_by, limit })
+    }
+
     async fn count_events(
         &self,
         tenant: Name,
         request: v1::CountRequest,
     ) -> Result<v1::CountResponse, Refusal> {
-        let subject = |(at, name): (usize, &String)| subject(&format!("group_by[{at}]"), name);
-        let group_by = request.group_by.iter().enumerate().map(subject).collect::<Result<Vec<_>, _>>()?;
-        let limit = if request.limit == 0 { COUNT_LIMIT } else { (request.limit as usize).min(GROUPS_MAX) };
-        let count = Count { tenant, filter: filter(&request.filter, self.0.now())?, group_by, limit };
+        let count = self.parse_count(tenant, &request)?;
         let counted = self.0.read(move |reader, asker| reader.count(&count, asker)).await?;
         let bytes_of = |group: &Group| group.values.iter().flatten().map(|value| value.len() + 8).sum();
         let (groups, omitted) = fitting(counted.groups, bytes_of);
@@ -150,6 +164,11 @@ impl QueryGrpc {
         let record = self.0.read(move |reader, _| reader.get(&of, &class, sequence)).await?;
         Ok(event_record(&tenant, record))
     }
+}
+
+/// How many events a request asks for.
+pub(super) fn limit(request: &v1::QueryRequest) -> u32 {
+    if request.limit == 0 { QUERY_LIMIT } else { request.limit }
 }
 
 /// A position that a request goes on from.

@@ -85,11 +85,12 @@ async fn call(channel: Channel, method: &MethodDescriptor, request: &str) -> Res
 }
 
 /// What to call each method with; every method of ours is here.
-const CALLS: [(&str, &str); 16] = [
+const CALLS: [(&str, &str); 17] = [
     ("piperoll.v1.EventService.Append", "events { actor: 'a' action: 'b' stage: 'deploy' }"),
     ("piperoll.v1.EventService.AppendStream", "events { actor: 'a' action: 'c' }"),
     ("piperoll.v1.QueryService.Query", "filter: 'actor = a' limit: 1"),
     ("piperoll.v1.QueryService.Count", "group_by: 'stage'"),
+    ("piperoll.v1.QueryService.Explain", "count { filter: 'actor = a' }"),
     ("piperoll.v1.QueryService.Values", "field: 'actor'"),
     ("piperoll.v1.QueryService.Histogram", "filter: 'received >= -1h'"),
     ("piperoll.v1.QueryService.Timeline", "run: '41'"),

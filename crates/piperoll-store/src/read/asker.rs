@@ -1,6 +1,9 @@
 //! Who asks: how far an answer may go, and what was done for it.
 
 use super::error::ReadError;
+use parking_lot::Mutex;
+use piperoll_filter::Filter;
+use piperoll_index::Matches;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Why a question is given up.
@@ -18,6 +21,19 @@ pub struct Asker<'a> {
     monotonic_ns: &'a (dyn Fn() -> u64 + Sync),
     scan_bytes_max: u64,
     work: Counters,
+    /// Where somebody wants to know.
+    conditions: Option<Mutex<Vec<ConditionWork>>>,
+}
+
+/// What the indexes said of one condition of a filter, in the segments whose index was asked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConditionWork {
+    /// The condition.
+    pub condition: Filter,
+    /// Events that meet it, by the index alone.
+    pub matches: u64,
+    /// Events of which the bytes decide.
+    pub candidates: u64,
 }
 
 /// What was done for an answer.
@@ -82,12 +98,23 @@ impl<'a> Asker<'a> {
         monotonic_ns: &'a (dyn Fn() -> u64 + Sync),
         scan_bytes_max: u64,
     ) -> Self {
-        Self { halt, monotonic_ns, scan_bytes_max, work: Counters::default() }
+        Self { halt, monotonic_ns, scan_bytes_max, work: Counters::default(), conditions: None }
     }
 
     /// Somebody who waits for any answer, and has no clock.
     pub fn patient() -> Asker<'static> {
         Asker::new(&|| None, &|| 0, u64::MAX)
+    }
+
+    /// The same, who also wants to know what each condition of the filter finds by itself.
+    #[must_use]
+    pub fn explaining(self) -> Self {
+        Self { conditions: Some(Mutex::default()), ..self }
+    }
+
+    /// What each condition found so far, in the order of the filter; nothing where nobody asked.
+    pub fn conditions(&self) -> Vec<ConditionWork> {
+        self.conditions.as_ref().map(|conditions| conditions.lock().clone()).unwrap_or_default()
     }
 
     /// What was done so far.
@@ -142,6 +169,25 @@ impl<'a> Asker<'a> {
             RuledOut::ByTerms => &self.work.ruled_out_by_terms,
         };
         counter.fetch_add(1, Relaxed);
+    }
+
+    /// Whether each condition is to be asked for by itself.
+    pub(super) fn is_explaining(&self) -> bool {
+        self.conditions.is_some()
+    }
+
+    /// A condition found this in a segment.
+    pub(super) fn meets(&self, condition: Filter, found: &Matches) {
+        let Some(conditions) = &self.conditions else { return };
+        let (matches, candidates) = (found.sure.len(), found.maybe.len());
+        let mut conditions = conditions.lock();
+        match conditions.iter_mut().find(|known| known.condition == condition) {
+            Some(known) => {
+                known.matches = known.matches.saturating_add(matches);
+                known.candidates = known.candidates.saturating_add(candidates);
+            }
+            None => conditions.push(ConditionWork { condition, matches, candidates }),
+        }
     }
 
     /// An index gave so many candidates.

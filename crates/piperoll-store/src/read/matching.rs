@@ -36,10 +36,12 @@ pub(super) fn for_each_match<D: Disk, P>(
     let snapshots: Vec<_> = logs.iter().map(|log| (log, log.snapshot())).collect();
     let mut candidates = Vec::new();
     for (log, segments) in &snapshots {
-        question.asker.meets_segments(segments.len());
         let is_whole = log.trouble().is_none();
+        // Where something is wrong with a log, one that seems empty may lack something.
+        let is_there = |segment: &&Arc<Segment<D>>| !is_whole || segment.first() < segment.end();
+        question.asker.meets_segments(segments.iter().filter(is_there).count());
         let end = segments.last().map_or(Sequence(0), |segment| segment.end());
-        for segment in segments.iter() {
+        for segment in segments.iter().filter(is_there) {
             if !is_ruled_out(question, log.class(), segment, is_whole) {
                 let expected = share(segments, segment, &(Sequence(0)..end));
                 candidates.push(Candidate { log, segment, expected, is_whole });

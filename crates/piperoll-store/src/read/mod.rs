@@ -28,7 +28,7 @@ mod values;
 mod walk;
 mod zone;
 
-pub use asker::{Asker, Halt, Work};
+pub use asker::{Asker, ConditionWork, Halt, Work};
 pub use count::{Count, Counted, GROUP_SUBJECTS_MAX, Group};
 pub use error::ReadError;
 pub use extent::Time;

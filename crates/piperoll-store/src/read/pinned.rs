@@ -137,6 +137,13 @@ impl<'q> SegmentReader<'q> {
         let matches = asker.timed(Stage::Index, || {
             self.ask(|terms| evaluate(filter, class.as_str(), terms, ordinals.clone()))
         })?;
+        if asker.is_explaining() {
+            for condition in filter.conditions() {
+                let found =
+                    self.ask(|terms| evaluate(&condition, class.as_str(), terms, ordinals.clone()))?;
+                asker.meets(condition, &found);
+            }
+        }
         asker.finds(matches.sure.len().saturating_add(matches.maybe.len()));
         Ok(matches)
     }

@@ -2,10 +2,11 @@
 
 use super::complete::fields;
 use super::connection::Connection;
+use super::query::explain;
 use super::which::Which;
 use super::{Done, Outcome, say};
 use crate::output::{Format, print_json, print_table, table, text};
-use piperoll_proto::v1::{CountRequest, CountResponse};
+use piperoll_proto::v1::{CountRequest, CountResponse, explain_request::Question};
 use serde_json::json;
 use std::io::{self, Write};
 
@@ -20,6 +21,9 @@ pub(crate) struct Args {
     /// At most this many groups, the largest first
     #[arg(short = 'n', long, visible_alias = "top", default_value_t = 20, value_name = "N")]
     limit: u32,
+    /// Tell how the count is made instead: what is ruled out, asked and read
+    #[arg(long)]
+    explain: bool,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -32,6 +36,9 @@ pub(crate) async fn run(args: Args) -> Outcome {
     let filter = args.which.text()?;
     let client = args.connection.open().await?;
     let request = CountRequest { filter, group_by: args.by.clone(), limit: args.limit };
+    if args.explain {
+        return explain(&client, Question::Count(request), args.output).await;
+    }
     let answer = client.count(request).await?;
     let mut out = io::stdout().lock();
     match args.output {

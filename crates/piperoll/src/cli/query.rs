@@ -4,11 +4,11 @@ use super::connection::Connection;
 use super::follow::follow;
 use super::which::Which;
 use super::{Done, Failure, Outcome, printer, say};
-use crate::output::{Show, events::EventPrinter};
+use crate::output::{Format, Show, events::EventPrinter, explanation};
 use anyhow::anyhow;
 use piperoll_client::Client;
-use piperoll_proto::v1::{Order, QueryRequest, tail_request::Start};
-use std::io::Write;
+use piperoll_proto::v1::{Order, QueryRequest, explain_request::Question, tail_request::Start};
+use std::io::{self, Write};
 
 /// Events of a query that sets no limit.
 const LIMIT: u32 = 100;
@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// The one event at this address, such as default/standard@1234
     #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["filter", "position", "oldest", "follow"])]
     address: Option<String>,
+    /// Tell how the first page is found instead: what is ruled out, asked and read
+    #[arg(long, conflicts_with_all = ["address", "follow"])]
+    explain: bool,
     #[command(flatten)]
     show: Show,
     #[command(flatten)]
@@ -62,6 +65,9 @@ pub(crate) async fn run(args: Args) -> Outcome {
         limit: args.limit.unwrap_or(LIMIT),
         position: args.position.unwrap_or_default(),
     };
+    if args.explain {
+        return explain(&client, Question::Query(request), args.show.output.of_others()).await;
+    }
     let mut answer = client.query(request).await?;
     while let Some(records) = answer.next_together().await? {
         printer.print(&records)?;
@@ -109,4 +115,13 @@ async fn get<W: Write>(client: &Client, address: &str, mut printer: EventPrinter
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Tells how a question is answered.
+pub(super) async fn explain(client: &Client, question: Question, format: Format) -> Outcome {
+    let answer = client.explain(question).await?;
+    let mut out = io::stdout().lock();
+    explanation::print(&mut out, format, &answer)?;
+    out.flush()?;
+    Ok(if answer.found == 0 { Done::Nothing } else { Done::Yes })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod bars;
 pub(crate) mod events;
+pub(crate) mod explanation;
 #[cfg(feature = "parquet")]
 mod parquet;
 pub(crate) mod text;
@@ -39,6 +40,20 @@ pub(crate) enum EventFormat {
     /// A Parquet file, in groups of up to 16,384 events.
     #[cfg(feature = "parquet")]
     Parquet,
+}
+
+impl EventFormat {
+    /// How an answer is printed that is no events.
+    pub(crate) fn of_others(self) -> Format {
+        match self {
+            Self::Text => Format::Text,
+            Self::Json => Format::Json,
+            Self::Jsonl => Format::Jsonl,
+            Self::Csv => Format::Csv,
+            #[cfg(feature = "parquet")]
+            Self::Parquet => Format::Json,
+        }
+    }
 }
 
 /// How events are printed.

@@ -91,7 +91,7 @@ impl Reading {
     fn counters(&self) -> [Number<u64>; 14] {
         let store = &self.store;
         [
-            ("appends", "Batches, or parts of batches, stored", store.appends),
+            ("appends", "Batches, parts of batches, or requests of a stream as one, stored", store.appends),
             ("append_events", "Events stored", store.events),
             ("append_bytes", "Bytes of frames stored", store.bytes),
             ("repeated_requests", "Requests that had been stored before", store.repeated),

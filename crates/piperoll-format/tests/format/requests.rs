@@ -109,6 +109,20 @@ proptest! {
     }
 
     #[test]
+    fn joined_requests_are_one_request_of_all_their_events(
+        requests in prop::collection::vec(prop::collection::vec("[a-z]{1,30}", 1..5), 1..9),
+    ) {
+        let wire = |actors: &Vec<String>| {
+            actors.iter().fold(Wire::default(), |wire, actor| wire.bytes(1, &event(actor, "x")))
+        };
+        let parts: Vec<_> = requests.iter().map(|actors| checked(&wire(actors)).unwrap()).collect();
+        let (joined, whole) = (CheckedBatch::join(&parts), checked(&wire(&requests.concat())).unwrap());
+        prop_assert_eq!(joined.payload, whole.payload);
+        prop_assert_eq!(joined.spans, whole.spans);
+        prop_assert_eq!(joined.unknown_fields, whole.unknown_fields);
+    }
+
+    #[test]
     fn random_requests_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         check_batch(Bytes::from(bytes), &mut |_, _| {}).ok();
     }

@@ -11,12 +11,15 @@ use crate::{
     routing::Routed,
 };
 use bytes::Bytes;
-use piperoll_format::{names::Name, request::check_batch};
+use piperoll_format::{
+    names::Name,
+    request::{CheckedBatch, check_batch},
+};
 use piperoll_proto::{
     raw::{RawMessage, event_service_server::EventService},
     v1,
 };
-use piperoll_store::{Batch, Done, Receipt, Sender};
+use piperoll_store::{Batch, Classes, Done, Receipt, Sender};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tonic::{Request, Response, Status, Streaming};
@@ -63,7 +66,7 @@ impl EventGrpc {
             // Fails where the caller does not wait any more: the request is stored all the same.
             let _ = done.send(result);
         };
-        submit(&self.0, &door, message, Box::new(done))?;
+        submit(&self.0, &door, check(&self.0, message)?, Box::new(done));
         let receipt = outcome.await.map_err(|_| Refusal::internal("the store dropped a request"))??;
         self.0.metrics.acks.inc();
         Ok(receipt)
@@ -81,15 +84,19 @@ impl Door {
     }
 }
 
-/// Checks a request whole and hands it to the store, which calls `done` once.
-pub(super) fn submit(daemon: &Daemon, door: &Door, message: Bytes, done: Done) -> Result<(), Refusal> {
+/// Checks a request whole and tells its classes.
+pub(super) fn check(daemon: &Daemon, message: Bytes) -> Result<(CheckedBatch, Classes), Refusal> {
     let mut routed = Routed::default();
     let request = check_batch(message, &mut |_, event| daemon.router.route(event, &mut routed))?;
     daemon.metrics.unknown_fields.inc_by(request.unknown_fields as u64);
     let classes = daemon.router.classes(&routed);
+    Ok((request, classes))
+}
+
+/// Hands a checked request to the store, which calls `done` once.
+pub(super) fn submit(daemon: &Daemon, door: &Door, (request, classes): (CheckedBatch, Classes), done: Done) {
     let batch = Batch { tenant: door.tenant.clone(), sender: Arc::clone(&door.sender), request, classes };
     daemon.appender.submit(batch, done);
-    Ok(())
 }
 
 pub(super) fn ranges(receipt: &Receipt) -> Vec<v1::AddressRange> {

@@ -1,22 +1,24 @@
-//! `AppendStream`: requests are taken and answered in runs of those that have arrived together, so that what a
-//! hand-over costs is paid once for all of a run.
+//! `AppendStream`: requests are taken and answered in runs of those that have arrived together, and of a run all
+//! that go one way are stored as one, so that what a hand-over costs is paid once for many.
 
 use super::{
     TOO_LONG_MESSAGE,
-    event::{Door, ranges, submit},
+    event::{Door, check, ranges, submit},
 };
 use crate::{daemon::Daemon, refusal::Refusal};
 use bytes::Bytes;
 use futures_util::{FutureExt as _, stream};
 use parking_lot::Mutex;
+use piperoll_format::{names::Name, request::CheckedBatch};
 use piperoll_proto::{raw::RawMessage, v1::AppendStreamResponse};
-use piperoll_store::{AppendError, Receipt};
+use piperoll_store::{AppendError, Classes, Receipt};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::Relaxed},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    task::yield_now,
     time::timeout,
 };
 use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
@@ -24,10 +26,20 @@ use tonic::{Code, Status, Streaming};
 
 /// Requests of a run: enough that what is paid for each run is little.
 const RUN_REQUESTS_MAX: usize = 256;
-/// A run ends with the request that reaches as many bytes: what waits should be small beside what is answered.
+/// A run ends with the request that reaches as many bytes: what waits should be small beside what is answered. What is
+/// stored as one is no longer either: copying more together saves nothing.
 const RUN_BYTES_MAX: usize = 64 << 10;
 
 type Outcome = Result<Receipt, AppendError>;
+
+/// Requests of a run that are stored as one: of one class, and without a retry key, which names a request alone.
+struct Joint {
+    class: Name,
+    /// Of each, its place in the run.
+    places: Vec<usize>,
+    requests: Vec<CheckedBatch>,
+    bytes: usize,
+}
 
 /// Takes requests as fast as the window of unanswered ones and the budget of bytes let it, which is what holds
 /// the sender back: the transport's own windows fill up behind it.
@@ -124,7 +136,8 @@ impl Taker {
                 _ => arrived.then,
             };
             match then {
-                Then::More => {}
+                // A sender that never pauses would keep this thread until its window is full.
+                Then::More => yield_now().await,
                 Then::End => return Ok(()),
                 Then::Refused(status) => return Err(status),
             }
@@ -193,28 +206,87 @@ impl Taker {
         let run = Outcomes::new(count, room, done);
         let mut then = arrived.then;
         let mut begun = 0;
+        let mut joints: Vec<Joint> = Vec::new();
         for message in arrived.messages {
             if self.failed.load(Relaxed) {
                 then = Then::End;
                 break;
             }
-            let (outcomes, failed, at) = (Arc::clone(&run), Arc::clone(&self.failed), begun);
-            let done = move |outcome: Outcome| {
-                if outcome.is_err() {
-                    failed.store(true, Relaxed);
+            match check(&self.daemon, message) {
+                Ok((request, Classes::One(class))) if request.producer.is_none() => {
+                    self.join(&mut joints, &run, (begun, request, class));
                 }
-                outcomes.put(at, outcome);
-            };
-            if let Err(refusal) = submit(&self.daemon, &self.door, message, Box::new(done)) {
-                then = Then::Refused(self.daemon.refused(refusal));
-                break;
+                Ok(checked) => {
+                    // Without a key, it comes behind those before it.
+                    joints.drain(..).for_each(|joint| self.store(joint, &run));
+                    let (run, failed, place) = (Arc::clone(&run), Arc::clone(&self.failed), begun);
+                    let done = move |outcome: Outcome| {
+                        failed.fetch_or(outcome.is_err(), Relaxed);
+                        run.put([(place, outcome)]);
+                    };
+                    submit(&self.daemon, &self.door, checked, Box::new(done));
+                }
+                Err(refusal) => {
+                    then = Then::Refused(self.daemon.refused(refusal));
+                    break;
+                }
             }
             begun = begun.saturating_add(1);
         }
+        joints.drain(..).for_each(|joint| self.store(joint, &run));
         run.cut(begun);
         // Fails where the reader of the answers has gone: the requests are stored all the same.
         let _ = self.runs.send(Pending(outcomes, place)).await;
         Ok(then)
+    }
+
+    /// Puts a request to the others of its class.
+    fn join(
+        &self,
+        joints: &mut Vec<Joint>,
+        run: &Arc<Outcomes>,
+        (place, request, class): (usize, CheckedBatch, Name),
+    ) {
+        let bytes = request.payload.len();
+        let joint = match joints.iter().position(|joint| joint.class == class) {
+            Some(at)
+                if joints.get(at).is_some_and(|joint| joint.bytes.saturating_add(bytes) > RUN_BYTES_MAX) =>
+            {
+                self.store(joints.swap_remove(at), run);
+                None
+            }
+            at => at.and_then(|at| joints.get_mut(at)),
+        };
+        match joint {
+            Some(joint) => {
+                joint.places.push(place);
+                joint.requests.push(request);
+                joint.bytes = joint.bytes.saturating_add(bytes);
+            }
+            None => joints.push(Joint { class, places: vec![place], requests: vec![request], bytes }),
+        }
+    }
+
+    /// Hands requests to the store as one.
+    fn store(&self, Joint { class, places, mut requests, .. }: Joint, run: &Arc<Outcomes>) {
+        let events: Vec<u64> = requests.iter().map(|request| request.spans.len() as u64).collect();
+        let one = match requests.as_slice() {
+            [_] => requests.pop(),
+            _ => None,
+        };
+        let request = one.unwrap_or_else(|| CheckedBatch::join(&requests));
+        let (run, failed) = (Arc::clone(run), Arc::clone(&self.failed));
+        let done = move |outcome: Outcome| {
+            let other = || AppendError::Refused("its receipt is that of other events".to_owned());
+            match outcome.and_then(|receipt| receipt.split(events.into_iter()).ok_or_else(other)) {
+                Ok(receipts) => run.put(places.into_iter().zip(receipts.into_iter().map(Ok))),
+                Err(error) => {
+                    failed.store(true, Relaxed);
+                    run.put(places.into_iter().map(|place| (place, Err(error.clone()))));
+                }
+            }
+        };
+        submit(&self.daemon, &self.door, (request, Classes::One(class)), Box::new(done));
     }
 }
 
@@ -226,12 +298,16 @@ impl Outcomes {
         Arc::new(Self { state: Mutex::new(OutcomesState { outcomes, missing, done: Some((room, done)) }) })
     }
 
-    fn put(&self, at: usize, outcome: Outcome) {
+    fn put(&self, outcomes: impl IntoIterator<Item = (usize, Outcome)>) {
         let mut state = self.state.lock();
-        if let Some(place) = state.outcomes.get_mut(at) {
-            *place = Some(outcome);
+        let mut count = 0_usize;
+        for (place, outcome) in outcomes {
+            if let Some(free) = state.outcomes.get_mut(place) {
+                *free = Some(outcome);
+            }
+            count = count.saturating_add(1);
         }
-        state.arrived(1);
+        state.arrived(count);
     }
 
     /// Says how many requests of the run were begun.

@@ -9,4 +9,5 @@ mod produce;
 mod questions;
 mod reflect;
 mod start_stop;
+mod streams;
 mod support;

@@ -115,6 +115,24 @@ pub struct Receipt {
     pub repeated: bool,
 }
 
+impl Receipt {
+    /// The receipts of batches of one class that were stored as one: how many events each has, in order. `None` where
+    /// that is not what was stored.
+    pub fn split(self, events: impl ExactSizeIterator<Item = u64>) -> Option<Vec<Self>> {
+        let [range] = <[AddressRange; 1]>::try_from(self.ranges).ok()?;
+        let mut receipts = Vec::with_capacity(events.len());
+        let mut first = range.first;
+        for count in events {
+            let end = first.plus(count);
+            let share =
+                AddressRange { class: range.class.clone(), first, end, positions: Vec::new(), ..range };
+            receipts.push(Self { ranges: vec![share], repeated: self.repeated });
+            first = end;
+        }
+        (first == range.end && range.positions.is_empty()).then_some(receipts)
+    }
+}
+
 /// Why a batch was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -230,3 +248,31 @@ fn long(nanoseconds: i64) -> String {
 
 /// Called once with the outcome, possibly on the writer's thread: it must be quick.
 pub type Done = Box<dyn FnOnce(Result<Receipt, AppendError>) + Send>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt(first: u64, end: u64, positions: Vec<u32>) -> Receipt {
+        let class = Name::from_outside("default").unwrap();
+        let (first, end) = (Sequence(first), Sequence(end));
+        let range = AddressRange { class, first, end, received: UnixNanos(7), positions };
+        Receipt { ranges: vec![range], repeated: false }
+    }
+
+    #[test]
+    fn a_receipt_is_split_only_where_the_shares_are_all_of_it() {
+        let split = |receipt: Receipt, events: &[u64]| receipt.split(events.iter().copied());
+        let shares = [receipt(5, 6, vec![]), receipt(6, 9, vec![]), receipt(9, 10, vec![])];
+        assert_eq!(split(receipt(5, 10, vec![]), &[1, 3, 1]), Some(shares.to_vec()));
+        for events in [&[1, 3][..], &[1, 3, 2], &[]] {
+            assert_eq!(split(receipt(5, 10, vec![]), events), None, "{events:?}");
+        }
+        assert_eq!(split(receipt(5, 6, vec![3]), &[1]), None, "a part of a batch is no whole of others");
+        let two = Receipt {
+            ranges: [receipt(5, 6, vec![]).ranges, receipt(0, 1, vec![]).ranges].concat(),
+            repeated: false,
+        };
+        assert_eq!(split(two, &[2]), None);
+    }
+}

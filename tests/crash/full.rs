@@ -100,8 +100,8 @@ async fn a_full_disk(volume: Result<Volume, String>) {
     };
     tokio::task::block_in_place(checks);
 
-    // Appends resume by themselves.
-    let resumed = wait_until_ok(&mut sender).await;
+    // Appends resume by themselves, as soon as what has expired is more than the ballast takes back.
+    let resumed = wait_until_ok(&daemon, &mut sender).await;
     assert!(!resumed.repeated_request, "it was not stored before");
     daemon.kill_and_restart();
     let mut client = EventServiceClient::connect(daemon.grpc().to_owned()).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_full_disk(volume: Result<Volume, String>) {
     assert_eq!(again.ranges, resumed.ranges, "a retry has the first addresses");
 }
 
-async fn wait_until_ok(sender: &mut Sender) -> AppendResponse {
+async fn wait_until_ok(daemon: &Daemon, sender: &mut Sender) -> AppendResponse {
     let begun = tokio::time::Instant::now();
     loop {
         match sender.send().await {
@@ -119,6 +119,7 @@ async fn wait_until_ok(sender: &mut Sender) -> AppendResponse {
             Err(status) => assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}"),
         }
         assert!(begun.elapsed() < crate::daemon::PATIENCE, "appends resume");
+        tokio::task::block_in_place(|| run(daemon, &["sweep"]).with(0));
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }

@@ -104,7 +104,7 @@ impl<'a> EventView<'a> {
 
     /// Visits every value that an index finds the event by, and its time, in the order of its bytes. A value
     /// that the event has twice (a label, a digest) is visited twice.
-    pub fn for_each_term(self, visit: &mut dyn FnMut(Term<'a>)) {
+    pub fn for_each_term(self, visit: &mut impl FnMut(Term<'a>)) {
         let mut reader = Reader::new(self.bytes);
         while let Ok(Some((number, value))) = reader.field() {
             match Field::from_number(number) {
@@ -119,9 +119,10 @@ impl<'a> EventView<'a> {
     }
 }
 
-fn terms_of<'a>(field: Field, value: Value<'a>, visit: &mut dyn FnMut(Term<'a>)) {
+#[inline]
+fn terms_of<'a, V: FnMut(Term<'a>)>(field: Field, value: Value<'a>, visit: &mut V) {
     let message = value.bytes().unwrap_or_default();
-    let digests = |digests: Elements<'a>, visit: &mut dyn FnMut(Term<'a>)| {
+    let digests = |digests: Elements<'a>, visit: &mut V| {
         digests.map(raw_entry).for_each(|(algorithm, hex)| visit(Term::Digest(field, algorithm, hex)));
     };
     let term = match field.kind() {
@@ -238,14 +239,29 @@ fn entry(message: &[u8]) -> (&str, &str) {
 }
 
 fn raw_entry(message: &[u8]) -> (&[u8], &[u8]) {
-    let part = |number| find(message, number).and_then(Value::bytes).unwrap_or_default();
-    (part(1), part(2))
+    let (mut key, mut text) = ([].as_slice(), [].as_slice());
+    let mut reader = Reader::new(message);
+    while let Ok(Some((number, value))) = reader.field() {
+        match (number, value) {
+            (1, Value::Bytes(found)) => key = found,
+            (2, Value::Bytes(found)) => text = found,
+            _ => {}
+        }
+    }
+    (key, text)
 }
 
 /// A `google.protobuf.Timestamp`; `None` where it does not fit.
 pub(super) fn timestamp(message: &[u8]) -> Option<UnixNanos> {
-    let part = |number| find(message, number).and_then(Value::varint).unwrap_or_default();
-    let seconds = i128::from(part(1).cast_signed());
-    let nanos = i128::from(part(2));
+    let (mut seconds, mut nanos) = (0, 0);
+    let mut reader = Reader::new(message);
+    while let Ok(Some((number, value))) = reader.field() {
+        match (number, value) {
+            (1, Value::Varint(found)) => seconds = found,
+            (2, Value::Varint(found)) => nanos = found,
+            _ => {}
+        }
+    }
+    let (seconds, nanos) = (i128::from(seconds.cast_signed()), i128::from(nanos));
     i64::try_from(seconds * 1_000_000_000 + nanos).ok().map(UnixNanos)
 }

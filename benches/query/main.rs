@@ -1,7 +1,8 @@
 //! How long answers take: `cargo bench -p piperoll --bench query`.
 //!
 //! A query's figure is its median over that of an echo of the very same answer from memory, the two asked in
-//! turns; its answer is checked against what was sent. See `docs/performance.md`.
+//! turns; its answer is checked against what was sent. That of a search is over ripgrep's, which counts the lines with
+//! the same text in the same events as JSON lines. See `docs/performance.md`.
 
 #[path = "../support/clock.rs"]
 mod clock;
@@ -10,6 +11,7 @@ mod daemon;
 mod echo;
 #[path = "../support/fill.rs"]
 mod fill;
+mod lines;
 #[path = "../support/machine.rs"]
 mod machine;
 #[path = "../support/net.rs"]
@@ -22,6 +24,7 @@ mod serve;
 
 use anyhow::Result;
 use clock::{median, now};
+use lines::Lines;
 use piperoll_client::{Client, ClientOptions};
 use piperoll_proto::{
     raw::{
@@ -29,18 +32,19 @@ use piperoll_proto::{
     },
     v1::{CountRequest, CountResponse, QueryRequest, SealRequest},
 };
-use piperoll_samples::Events;
-use questions::{Ask, Question, Sent};
+use questions::{Ask, Question, Sent, events};
 use report::{Scale, print};
 use std::{net::SocketAddr, time::Duration};
 use tokio::runtime::Runtime;
 use tonic::{service::Routes, transport::Channel};
 
 const EVENTS: usize = 1_000_000;
-const SEED: u64 = 5;
-const DAYS: f64 = 30.0;
 /// Medians of a query over those of its echo.
 const ECHOES_MAX: [f64; 2] = [2.0, 2.0];
+/// Medians of a search over those of ripgrep.
+const RIPGREPS_MAX: [f64; 2] = [2.0, 2.0];
+/// Runs of a search, which takes long.
+const SEARCHES: usize = 11;
 
 /// An answer as the daemon gave it.
 #[derive(Default)]
@@ -59,11 +63,15 @@ fn main() -> Result<()> {
     let daemon = daemon::start_daemon(&servers, &directory, |_| {})?;
     let address = daemon.grpc_address;
     let count = scale.pick("PIPEROLL_BENCH_EVENTS", EVENTS, 2_000)?;
-    let events = Events::new(SEED, count as u64, DAYS).take(count);
-    let sent = clients.block_on(fill::fill(address, "default", events, Sent::default(), Sent::note))?;
+    let lines = Lines::write(held.path().join("events.jsonl"), events(count))?;
+    let sent =
+        clients.block_on(fill::fill(address, "default", events(count), Sent::default(), Sent::note))?;
     let sealed = clients.block_on(seal(address))?;
     print(&format!("{count} events, the last {sealed} segments sealed on request\n"))?;
-    let round_trip = ask_all(scale, [&servers, &clients], address, &sent)?;
+    let (searches, others): (Vec<_>, Vec<_>) =
+        sent.questions().into_iter().partition(|question| question.text.is_some());
+    let round_trip = ask_all(scale, [&servers, &clients], address, &others)?;
+    clients.block_on(search_all(scale, address, &searches, lines.as_ref()))?;
     machine::print_speeds(held.path(), Some(round_trip), scale.runs())?;
     Ok(servers.block_on(daemon.stop())?)
 }
@@ -79,15 +87,15 @@ fn ask_all(
     scale: Scale,
     [servers, clients]: [&Runtime; 2],
     address: SocketAddr,
-    sent: &Sent,
+    questions: &[Question],
 ) -> Result<Duration> {
     print("| question | median | echo of the answer | ratio | answer |")?;
     print("|---|---|---|---|---|")?;
     let daemon = clients.block_on(net::connect(address))?;
     let mut shortest = Duration::MAX;
-    for question in sent.questions() {
-        let answer = clients.block_on(ask(&daemon, &question))?;
-        let size = check(&question, &answer)?;
+    for question in questions {
+        let answer = clients.block_on(ask(&daemon, question))?;
+        let size = check(question, &answer)?;
         let echo = echo::Echo { records: answer.records, count: answer.count };
         let echo = Routes::new(QueryServiceServer::new(echo));
         let echo = servers.block_on(serve::serve(echo))?;
@@ -97,7 +105,7 @@ fn ask_all(
             for _ in 0..scale.runs() {
                 for (channel, times) in [(&daemon, &mut asked), (&echo, &mut echoed)] {
                     let start = now();
-                    ask(channel, &question).await?;
+                    ask(channel, question).await?;
                     times.push(start.elapsed());
                 }
             }
@@ -112,6 +120,39 @@ fn ask_all(
     }
     print("")?;
     Ok(shortest)
+}
+
+/// Asks the questions that look at every event.
+async fn search_all(
+    scale: Scale,
+    address: SocketAddr,
+    questions: &[Question],
+    lines: Option<&Lines>,
+) -> Result<()> {
+    print("| search | median | ripgrep over JSON lines | ratio | answer |")?;
+    print("|---|---|---|---|---|")?;
+    let daemon = net::connect(address).await?;
+    let runs = scale.runs().min(SEARCHES);
+    for question in questions {
+        let size = check(question, &ask(&daemon, question).await?)?;
+        let mut asked = Vec::new();
+        for _ in 0..runs {
+            let start = now();
+            ask(&daemon, question).await?;
+            asked.push(start.elapsed());
+        }
+        let (asked, name) = (median(asked), question.name);
+        let (Some(lines), Some(text)) = (lines, &question.text) else {
+            print(&format!("| {name} | {} | skipped | – | {size} |", readable(asked)))?;
+            continue;
+        };
+        let counted = lines.count(text, question.expected, runs)?;
+        let ratio = asked.as_secs_f64() / counted.as_secs_f64();
+        let [asked, counted] = [asked, counted].map(readable);
+        print(&format!("| {name} | {asked} | {counted} | {ratio:.1} | {size} |"))?;
+        report::keep(scale, &format!("query {name}"), ratio, "of ripgrep", RIPGREPS_MAX)?;
+    }
+    print("")
 }
 
 async fn ask(channel: &Channel, question: &Question) -> Result<Answer> {

@@ -1,6 +1,7 @@
 //! What the language accepts, refuses, prints and matches.
 
 mod events;
+mod needles;
 mod properties;
 
 use crate::{

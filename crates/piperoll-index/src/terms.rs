@@ -101,6 +101,11 @@ impl FrameRow {
         self.first.saturating_add(self.events)
     }
 
+    /// Whether it is the frame of this event.
+    pub fn holds(&self, ordinal: u32) -> bool {
+        (self.first..self.end()).contains(&ordinal)
+    }
+
     pub(crate) fn write(&self, offset: u32, out: &mut Vec<u8>) {
         out.extend(self.received.0.to_le_bytes());
         for part in [offset, self.first, self.events, self.readable.into(), self.head_check] {
@@ -198,7 +203,12 @@ pub trait Terms {
 
     /// The frame that holds an event; `None` where there is none with this ordinal.
     fn frame_of(&self, ordinal: u32) -> Result<Option<FrameRow>, IndexError> {
-        let (mut low, mut high) = (0, self.summary().frames);
+        Ok(self.frame_among(0..self.summary().frames, ordinal)?.map(|(_, frame)| frame))
+    }
+
+    /// The frame that holds an event, with its number, if it is one of these.
+    fn frame_among(&self, numbers: Range<u32>, ordinal: u32) -> Result<Option<(u32, FrameRow)>, IndexError> {
+        let (mut low, mut high) = (numbers.start, numbers.end.min(self.summary().frames));
         while low < high {
             let middle = low.midpoint(high);
             let frame = self.frame_at(middle)?;
@@ -207,7 +217,7 @@ pub trait Terms {
             } else if ordinal >= frame.end() {
                 low = middle + 1;
             } else {
-                return Ok(Some(frame));
+                return Ok(Some((middle, frame)));
             }
         }
         Ok(None)

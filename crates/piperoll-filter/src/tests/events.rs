@@ -35,7 +35,7 @@ fn entry(key: &str, value: &str) -> Vec<u8> {
 }
 
 /// Two hours before now.
-fn deployment() -> Vec<u8> {
+pub(super) fn deployment() -> Vec<u8> {
     let seconds = u64::try_from(NOW.0 / 1_000_000_000 - 7_200).unwrap();
     [
         text(Field::Actor, "alice@example.com"),

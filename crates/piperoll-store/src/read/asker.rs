@@ -196,10 +196,9 @@ impl<'a> Asker<'a> {
         self.work.candidates.fetch_add(candidates, Relaxed);
     }
 
-    /// An event is read. Fails where all that are read have too many bytes.
-    pub(super) fn reads(&self, bytes: usize) -> Result<(), ReadError> {
-        self.work.events.fetch_add(1, Relaxed);
-        let bytes = bytes as u64;
+    /// So many events are read, which have so many bytes. Fails where all that are read have too many.
+    pub(super) fn reads(&self, events: u64, bytes: u64) -> Result<(), ReadError> {
+        self.work.events.fetch_add(events, Relaxed);
         let so_far = self.work.bytes.fetch_add(bytes, Relaxed).saturating_add(bytes);
         if so_far > self.scan_bytes_max {
             return Err(ReadError::TooMuchToRead { max: self.scan_bytes_max });

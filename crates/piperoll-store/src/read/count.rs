@@ -69,11 +69,10 @@ impl<D: Disk> Reader<D> {
             let names: Vec<_> = count.group_by.iter().map(Subject::name).collect();
             return Err(ReadError::NotCountedBy(names.join(", "), "at most two fields at a time"));
         }
-        let question = Question { filter: &count.filter, order: Order::OldestFirst, asker };
+        let question = Question::new(&count.filter, Order::OldestFirst, asker, &self.core.helpers);
         let mut tally = Tally::default();
         let logs = self.core.catalog.logs_of(&count.tenant);
         for_each_match(
-            &self.core.helpers,
             &question,
             &logs,
             |reader, exact| count_segment(&question, reader, exact, &count.group_by),

@@ -86,7 +86,7 @@ impl<D: Disk> Reader<D> {
         time: Time,
         asker: &Asker<'_>,
     ) -> Result<Extent, ReadError> {
-        let question = Question { filter, order: Order::OldestFirst, asker };
+        let question = Question::new(filter, Order::OldestFirst, asker, &self.core.helpers);
         let logs = self.core.catalog.logs_of(tenant);
         logs.iter().try_fold(None, |extent, log| match time {
             Time::Received => received(&question, log, extent),
@@ -123,7 +123,7 @@ fn claimed<D: Disk>(question: &Question<'_>, log: &Log<D>, extent: Extent) -> Re
     let segments = log.snapshot();
     segments.iter().try_fold(extent, |extent, segment| {
         let reader = open_candidate(question, log, segment)?;
-        let ask = |mut reader: SegmentReader<'_>| reader.ask(|terms| Ok(terms.summary().time));
+        let ask = |reader: SegmentReader<'_>| reader.ask(|terms| Ok(terms.summary().time));
         Ok(widened(extent, reader.map(ask).transpose()?.flatten()))
     })
 }

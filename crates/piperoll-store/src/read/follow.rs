@@ -99,7 +99,7 @@ fn ends_before<D: Disk>(log: &Log<D>, segment: &Segment<D>, time: UnixNanos) -> 
 
 fn first_in<D: Disk>(log: &Log<D>, segment: &Segment<D>, time: UnixNanos) -> Result<Sequence, ReadError> {
     let asker = Asker::patient();
-    let Some(mut reader) = pin(&asker, log, segment)? else { return Ok(segment.first()) };
+    let Some(reader) = pin(&asker, log, segment)? else { return Ok(segment.first()) };
     let ordinal = reader.ask(|terms| {
         let (mut low, mut high) = (0_u32, terms.summary().frames);
         while low < high {

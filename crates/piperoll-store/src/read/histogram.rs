@@ -80,12 +80,11 @@ impl<D: Disk> Reader<D> {
     /// Counts what matches over time. `asker` is asked from time to time whether to give up.
     pub fn histogram(&self, histogram: &Histogram, asker: &Asker<'_>) -> Result<Bars, ReadError> {
         histogram.split_by.iter().try_for_each(check_subject)?;
-        let question = Question { filter: &histogram.filter, order: Order::OldestFirst, asker };
+        let question = Question::new(&histogram.filter, Order::OldestFirst, asker, &self.core.helpers);
         let logs = self.core.catalog.logs_of(&histogram.tenant);
         let counting = Counting { histogram, question: &question };
         let mut grid = counting.grid();
         for_each_match(
-            &self.core.helpers,
             &question,
             &logs,
             |reader, exact| counting.segment(reader, exact),

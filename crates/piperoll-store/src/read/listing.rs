@@ -59,12 +59,11 @@ impl<D: Disk> Reader<D> {
             ReadError::NotCountedBy(name, why) => ReadError::NotListed(name, why),
             other => other,
         })?;
-        let question = Question { filter: &list.filter, order: Order::OldestFirst, asker };
+        let question = Question::new(&list.filter, Order::OldestFirst, asker, &self.core.helpers);
         let logs = self.core.catalog.logs_of(&list.tenant);
         let (listing, mut tally) =
             (Listing { list, question: &question, read: AtomicU64::new(0) }, Tally::default());
         for_each_match(
-            &self.core.helpers,
             &question,
             &logs,
             |reader, exact| listing.segment(reader, exact),

@@ -2,8 +2,7 @@
 
 use super::{
     error::ReadError,
-    helpers::Helpers,
-    pinned::SegmentReader,
+    pinned::{Decided, SegmentReader},
     walk::{Question, is_ruled_out, open, share},
 };
 use crate::{catalog::Log, disk::Disk, segment::Segment};
@@ -14,6 +13,8 @@ use std::{ops::Range, sync::Arc};
 
 /// Events that are read between two looks at whether the asker still waits.
 const EVENTS_BETWEEN_CHECKS: usize = 1_024;
+/// Events that are decided at one time, by as many threads as are free.
+pub(super) const EVENTS_DECIDED_MAX: usize = 1 << 18;
 
 /// A segment that may have matches.
 struct Candidate<'a, D: Disk> {
@@ -27,7 +28,6 @@ struct Candidate<'a, D: Disk> {
 /// Looks at every segment of the logs that has matches, several at one time, and takes in what each look gave, one
 /// after the other and in no order. What damage took of the matches is an error.
 pub(super) fn for_each_match<D: Disk, P>(
-    helpers: &Helpers,
     question: &Question<'_>,
     logs: &[Arc<Log<D>>],
     look: impl Fn(&mut SegmentReader<'_>, &RoaringBitmap) -> Result<P, ReadError> + Sync,
@@ -49,7 +49,7 @@ pub(super) fn for_each_match<D: Disk, P>(
         }
     }
     let take = Mutex::new(take);
-    helpers.for_each(&candidates, |candidate| {
+    question.helpers.for_each(&candidates, |candidate| {
         let Some(found) = look_at(question, candidate, &look)? else { return Ok(()) };
         take.lock()(found)
     })
@@ -76,14 +76,41 @@ fn exact_matches(
     sequences: &Range<Sequence>,
 ) -> Result<RoaringBitmap, ReadError> {
     let matches = reader.matches(question.filter, &reader.ordinals(sequences))?;
-    let mut exact = matches.sure;
-    for_each_ordinal(question, &matches.maybe, |ordinal| {
-        if reader.is_match(question.filter, ordinal)? {
-            exact.insert(ordinal);
+    let (mut exact, mut maybe) = (matches.sure, matches.maybe.iter());
+    loop {
+        let ordinals: Vec<u32> = maybe.by_ref().take(EVENTS_DECIDED_MAX).collect();
+        if ordinals.is_empty() {
+            return Ok(exact);
         }
+        let decided = decide(question, reader, &ordinals)?;
+        exact |= decided.matches;
+        for_each_ordinal(question, &decided.undecided, |ordinal| {
+            if reader.is_match(question.filter, ordinal)? {
+                exact.insert(ordinal);
+            }
+            Ok(())
+        })?;
+    }
+}
+
+/// Decides by their bytes which of these events match, which stand in ascending order; on more threads where there
+/// are many.
+pub(super) fn decide(
+    question: &Question<'_>,
+    reader: &SegmentReader<'_>,
+    ordinals: &[u32],
+) -> Result<Decided, ReadError> {
+    let pieces: Vec<&[u32]> = ordinals.chunks(EVENTS_BETWEEN_CHECKS).collect();
+    let decided = Mutex::new(Decided::default());
+    question.helpers.for_each(&pieces, |piece| {
+        question.asker.check()?;
+        let of_piece = reader.decide(question.filter, question.needle.as_ref(), piece)?;
+        let mut decided = decided.lock();
+        decided.matches |= of_piece.matches;
+        decided.undecided |= of_piece.undecided;
         Ok(())
     })?;
-    Ok(exact)
+    Ok(decided.into_inner())
 }
 
 /// Ordinals to read, with a look now and then at whether the asker still waits.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::segment::{PinError, Pinned, TermSource};
 use bytes::Bytes;
-use piperoll_filter::{Filter, RecordFacts};
+use piperoll_filter::{Filter, Needle, RecordFacts};
 use piperoll_format::{
     envelope::Envelope,
     event::EventView,
@@ -20,7 +20,13 @@ use piperoll_format::{
     walk::{ByteSource, walk},
 };
 use piperoll_index::{Columns, FrameRow, GoodBlocks, IndexError, Matches, Terms, checked_event, evaluate};
-use std::{convert::Infallible, fmt::Display, ops::Range, sync::Arc};
+use roaring::RoaringBitmap;
+use std::{
+    convert::Infallible,
+    fmt::Display,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 /// An event as it was committed, with all that the daemon says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,9 +48,9 @@ pub(super) struct SegmentReader<'q> {
     pinned: Pinned,
     asker: &'q Asker<'q>,
     /// What of the index was checked for this reader.
-    good: Option<GoodBlocks>,
+    good: OnceLock<GoodBlocks>,
     /// Made from the `.log` where the index turned out to be unreadable.
-    remade: Option<Columns>,
+    remade: OnceLock<Columns>,
     /// The frame that was read last: its neighbours are most often next.
     frame: Option<TouchedFrame>,
 }
@@ -77,10 +83,64 @@ impl Seen<'_> {
     }
 }
 
+/// What the bytes of some events say of a filter.
+#[derive(Default)]
+pub(super) struct Decided {
+    pub(super) matches: RoaringBitmap,
+    /// Those that cannot be read: whoever reads one of them is told why.
+    pub(super) undecided: RoaringBitmap,
+}
+
+/// Events that are looked at by ascending ordinals.
+struct Events<'a> {
+    pinned: &'a Pinned,
+    terms: &'a dyn Terms,
+    /// The frame that was asked for last, and its number.
+    frame: Option<(u32, FrameRow)>,
+    /// Bytes of all that were looked at.
+    bytes: u64,
+}
+
+impl Events<'_> {
+    /// Whether an event matches; `None` where it cannot be read.
+    fn is_match(
+        &mut self,
+        filter: &Filter,
+        needle: Option<&Needle>,
+        ordinal: u32,
+    ) -> Result<Option<bool>, IndexError> {
+        let (field, check) = (self.terms.field_offset(ordinal)?, self.terms.event_check(ordinal)?);
+        let bytes = self.pinned.log.from(Offset(field.into())).unwrap_or_default();
+        let Some(bytes) = checked_event(bytes, check).and_then(|event| bytes.get(event)) else {
+            return Ok(None);
+        };
+        self.bytes = self.bytes.saturating_add(bytes.len() as u64);
+        if needle.is_some_and(|needle| !needle.is_in(bytes)) {
+            return Ok(Some(false));
+        }
+        let (Ok(event), Some(received)) = (EventView::stored(bytes), self.received(ordinal)?) else {
+            return Ok(None);
+        };
+        let facts = RecordFacts { received, class: self.pinned.class.as_str() };
+        Ok(Some(filter.matches(&event, &facts)))
+    }
+
+    /// When its frame was received: mostly the one that was asked for last, or the next.
+    fn received(&mut self, ordinal: u32) -> Result<Option<UnixNanos>, IndexError> {
+        if !self.frame.is_some_and(|(_, frame)| frame.holds(ordinal)) {
+            let next = self.frame.map_or(0, |(number, _)| number.saturating_add(1));
+            let near = self.terms.frame_among(next..next.saturating_add(1), ordinal)?;
+            self.frame =
+                near.map_or_else(|| self.terms.frame_among(next..u32::MAX, ordinal), |near| Ok(Some(near)))?;
+        }
+        Ok(self.frame.map(|(_, frame)| frame.received))
+    }
+}
+
 impl<'q> SegmentReader<'q> {
     /// A reader of what was pinned.
     pub(super) fn new(pinned: Pinned, asker: &'q Asker<'q>) -> Self {
-        Self { pinned, asker, good: None, remade: None, frame: None }
+        Self { pinned, asker, good: OnceLock::new(), remade: OnceLock::new(), frame: None }
     }
 
     /// The retention class of its log.
@@ -103,14 +163,11 @@ impl<'q> SegmentReader<'q> {
     }
 
     /// Asks the index, or the columns made anew where the index cannot be read.
-    pub(super) fn ask<T>(
-        &mut self,
-        ask: impl Fn(&dyn Terms) -> Result<T, IndexError>,
-    ) -> Result<T, ReadError> {
-        if self.remade.is_none() {
+    pub(super) fn ask<T>(&self, ask: impl Fn(&dyn Terms) -> Result<T, IndexError>) -> Result<T, ReadError> {
+        if self.remade.get().is_none() {
             let answer = match &self.pinned.terms {
-                TermSource::Sealed(index) => index.open(self.good.clone()).and_then(|index| {
-                    self.good.get_or_insert_with(|| index.good_blocks());
+                TermSource::Sealed(index) => index.open(self.good.get().cloned()).and_then(|index| {
+                    self.good.get_or_init(|| index.good_blocks());
                     ask(&index)
                 }),
                 TermSource::Active(columns) => ask(&columns.read().columns),
@@ -119,28 +176,27 @@ impl<'q> SegmentReader<'q> {
                 return Ok(answer);
             }
         }
-        let columns = match self.remade.take() {
+        let columns = match self.remade.get() {
             Some(columns) => columns,
-            None => remake(&self.pinned).map_err(|error| self.damaged(error))?,
+            None => {
+                let columns = remake(&self.pinned).map_err(|error| self.damaged(error))?;
+                self.remade.get_or_init(|| columns)
+            }
         };
-        let answer = ask(self.remade.insert(columns));
-        answer.map_err(|error| {
+        ask(columns).map_err(|error| {
             let path = self.pinned.log.path();
             self.damaged(PinError::damaged(path, Offset(SEGMENT_HEADER_BYTES), error))
         })
     }
 
     /// The ordinals that match: surely, and those of which the bytes decide.
-    pub(super) fn matches(&mut self, filter: &Filter, ordinals: &Range<u32>) -> Result<Matches, ReadError> {
-        let class = self.pinned.class.clone();
-        let asker = self.asker;
-        let matches = asker.timed(Stage::Index, || {
-            self.ask(|terms| evaluate(filter, class.as_str(), terms, ordinals.clone()))
-        })?;
+    pub(super) fn matches(&self, filter: &Filter, ordinals: &Range<u32>) -> Result<Matches, ReadError> {
+        let (class, asker) = (self.pinned.class.as_str(), self.asker);
+        let matches = asker
+            .timed(Stage::Index, || self.ask(|terms| evaluate(filter, class, terms, ordinals.clone())))?;
         if asker.is_explaining() {
             for condition in filter.conditions() {
-                let found =
-                    self.ask(|terms| evaluate(&condition, class.as_str(), terms, ordinals.clone()))?;
+                let found = self.ask(|terms| evaluate(&condition, class, terms, ordinals.clone()))?;
                 asker.meets(condition, &found);
             }
         }
@@ -152,7 +208,7 @@ impl<'q> SegmentReader<'q> {
     /// What a sealed segment lacks was accepted as lost before it was sealed; what is missing behind it is a
     /// file, unless the log `is_whole`.
     pub(super) fn holes(
-        &mut self,
+        &self,
         filter: &Filter,
         expected: &Range<Sequence>,
         is_whole: bool,
@@ -164,11 +220,10 @@ impl<'q> SegmentReader<'q> {
             TermSource::Sealed(_) => end.max(expected.start),
             TermSource::Active(_) => expected.start,
         };
-        let class = class.clone();
         let ordinal = |at: Sequence| at.ordinal_from(first).map_or(0, |ordinal| ordinal.0);
         let ordinals = ordinal(start)..ordinal(expected.end);
         let mut holes = self.ask(|terms| holes::find(terms, &ordinals))?;
-        holes.retain(|hole| hole.may_match(filter, &class));
+        holes.retain(|hole| hole.may_match(filter, class));
         Ok(holes)
     }
 
@@ -189,12 +244,42 @@ impl<'q> SegmentReader<'q> {
         }
     }
 
+    /// Decides which events match, by their bytes, in one look at the index. Those bytes are the ones that were
+    /// indexed; the heads of their frames are not looked at, for no filter asks for what stands there (decision 14).
+    /// No event without the needle matches.
+    pub(super) fn decide(
+        &self,
+        filter: &Filter,
+        needle: Option<&Needle>,
+        ordinals: &[u32],
+    ) -> Result<Decided, ReadError> {
+        let asker = self.asker;
+        let decide = |terms: &dyn Terms| {
+            let mut events = Events { pinned: &self.pinned, terms, frame: None, bytes: 0 };
+            let mut decided = Decided::default();
+            for &ordinal in ordinals {
+                match events.is_match(filter, needle, ordinal)? {
+                    Some(true) => decided.matches.insert(ordinal),
+                    Some(false) => false,
+                    None => decided.undecided.insert(ordinal),
+                };
+            }
+            Ok((decided, events.bytes))
+        };
+        match asker.timed(Stage::Read, || self.ask(decide)) {
+            Ok((decided, bytes)) => {
+                asker.reads((ordinals.len() as u64).saturating_sub(decided.undecided.len()), bytes)?;
+                Ok(decided)
+            }
+            // Those before the damage can perhaps be read one by one, and it is met again.
+            Err(_) => Ok(Decided { undecided: ordinals.iter().collect(), ..Decided::default() }),
+        }
+    }
+
     /// Whether an event matches, by its bytes.
     pub(super) fn is_match(&mut self, filter: &Filter, ordinal: u32) -> Result<bool, ReadError> {
-        let class = self.pinned.class.clone();
         self.with_event(ordinal, |seen, event| {
-            let facts = RecordFacts { received: seen.received, class: class.as_str() };
-            filter.matches(&event, &facts)
+            filter.matches(&event, &RecordFacts { received: seen.received, class: seen.class.as_str() })
         })
     }
 
@@ -215,7 +300,7 @@ impl<'q> SegmentReader<'q> {
     }
 
     /// Whether any frame holds this event.
-    pub(super) fn has_frame_of(&mut self, ordinal: u32) -> Result<bool, ReadError> {
+    pub(super) fn has_frame_of(&self, ordinal: u32) -> Result<bool, ReadError> {
         Ok(self.ask(|terms| terms.frame_of(ordinal))?.is_some())
     }
 
@@ -225,14 +310,14 @@ impl<'q> SegmentReader<'q> {
         let asker = self.asker;
         let place = asker.timed(Stage::Read, || self.place(ordinal))?;
         let seen = self.seen(ordinal, place)?;
-        asker.reads(seen.bytes.len())?;
+        asker.reads(1, seen.bytes.len() as u64)?;
         Ok(seen)
     }
 
     /// Where an event's bytes are in the `.log`; its frame is the touched one then.
     fn place(&mut self, ordinal: u32) -> Result<Range<usize>, ReadError> {
         let sequence = Ordinal(ordinal).sequence_from(self.pinned.first);
-        if !self.frame.as_ref().is_some_and(|frame| (frame.row.first..frame.row.end()).contains(&ordinal)) {
+        if !self.frame.as_ref().is_some_and(|frame| frame.row.holds(ordinal)) {
             let row = self.ask(|terms| terms.frame_of(ordinal))?;
             let row = row.ok_or_else(|| self.damaged_frame(format!("no frame holds event {sequence}")))?;
             self.frame = Some(self.touch(row)?);

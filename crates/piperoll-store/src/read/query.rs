@@ -57,7 +57,7 @@ impl<D: Disk> Reader<D> {
             position.fits(&asked)?;
             check_classes(position, &logs)?;
         }
-        let question = Question { filter: &query.filter, order: query.order, asker };
+        let question = Question::new(&query.filter, query.order, asker, &self.core.helpers);
         asker.check()?;
         let mut walks = Vec::with_capacity(logs.len());
         for log in &logs {

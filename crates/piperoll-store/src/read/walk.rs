@@ -3,29 +3,45 @@
 use super::{
     asker::{Asker, RuledOut, Stage},
     error::{Place, ReadError},
+    helpers::Helpers,
     holes::Hole,
+    matching::{EVENTS_DECIDED_MAX, decide},
     merge::{Ahead, Key, Source},
     pinned::{Record, SegmentReader},
     position::Order,
     zone::{Verdict, Zone},
 };
 use crate::{catalog::Log, disk::Disk, segment::Segment};
-use piperoll_filter::Filter;
+use piperoll_filter::{Filter, Needle};
 use piperoll_format::{
     names::Name,
     units::{Sequence, UnixNanos},
 };
+use piperoll_index::Matches;
 use roaring::{RoaringBitmap, bitmap::IntoIter};
 use std::{ops::Range, sync::Arc};
 
 /// Events that are looked at between two looks at whether the asker still waits.
 const EVENTS_BETWEEN_CHECKS: u32 = 1_024;
+/// Events that a walk decides at first, where the index cannot. Then twice as many each time: a page whose matches
+/// are common reads few, one whose matches are rare does not read twice what it must, and most of it in bulk.
+const EVENTS_DECIDED_MIN: usize = 1_024;
 
 /// What is asked of every log.
 pub(super) struct Question<'q> {
     pub(super) filter: &'q Filter,
     pub(super) order: Order,
     pub(super) asker: &'q Asker<'q>,
+    pub(super) helpers: &'q Helpers,
+    /// What every match has in its bytes.
+    pub(super) needle: Option<Needle>,
+}
+
+impl<'q> Question<'q> {
+    /// A question that these helpers help with.
+    pub(super) fn new(filter: &'q Filter, order: Order, asker: &'q Asker<'q>, helpers: &'q Helpers) -> Self {
+        Self { filter, order, asker, helpers, needle: filter.needle() }
+    }
 }
 
 /// The part of a log that has not been answered from yet.
@@ -40,6 +56,8 @@ pub(super) struct Walk<'q, D: Disk> {
     open: Option<Candidates<'q, D>>,
     ready: Option<Record>,
     looked: u32,
+    /// How many events are decided next.
+    decides: usize,
     /// Nothing is wrong with the log: what a sealed segment lacks at its end was accepted as lost.
     is_whole: bool,
 }
@@ -48,11 +66,27 @@ pub(super) struct Walk<'q, D: Disk> {
 struct Candidates<'q, D: Disk> {
     segment: Arc<Segment<D>>,
     reader: SegmentReader<'q>,
-    ordinals: IntoIter,
+    /// Matches, and the first ordinal of each hole: where the walk gets there, it ends.
+    sure: RoaringBitmap,
     /// Those of which the bytes decide.
     maybe: RoaringBitmap,
-    /// Each stands among the ordinals by its first one: where the walk gets there, it ends.
     holes: Vec<Hole>,
+    /// What comes first in the order of both, decided as far as it can be read.
+    decided: IntoIter,
+    undecided: RoaringBitmap,
+    /// Where that ends in the order.
+    border: Option<u32>,
+}
+
+/// Takes out of a set what comes first in the order, up to a border.
+fn take_first(set: &mut RoaringBitmap, order: Order, border: u32) -> RoaringBitmap {
+    let mut below = set.clone();
+    below.remove_range(border..);
+    set.remove_range(..border);
+    match order {
+        Order::NewestFirst => std::mem::replace(set, below),
+        Order::OldestFirst => below,
+    }
 }
 
 /// Whether no event of a segment can match, by what is known of it without opening it. `is_whole` says that nothing is
@@ -136,6 +170,7 @@ impl<'q, D: Disk> Walk<'q, D> {
             open: None,
             ready: None,
             looked: 0,
+            decides: EVENTS_DECIDED_MIN,
             is_whole: log.trouble().is_none(),
         };
         let asked = &walk.left;
@@ -212,7 +247,7 @@ impl<'q, D: Disk> Walk<'q, D> {
             self.leave(&segment);
             return Ok(());
         }
-        let Some(mut reader) = open(self.question, &self.class, &segment)? else {
+        let Some(reader) = open(self.question, &self.class, &segment)? else {
             self.leave(&segment);
             return Ok(());
         };
@@ -224,37 +259,84 @@ impl<'q, D: Disk> Walk<'q, D> {
         let matches = reader.matches(self.question.filter, &reader.ordinals(&self.left))?;
         let expected = share(&self.segments, &segment, &self.left);
         let holes = reader.holes(self.question.filter, &expected, self.is_whole)?;
-        let mut ordinals = &matches.sure | &matches.maybe;
-        ordinals.extend(holes.iter().map(|hole| hole.ordinals.start));
-        let (ordinals, maybe) = (ordinals.into_iter(), matches.maybe);
-        self.open = Some(Candidates { segment, reader, ordinals, maybe, holes });
+        let Matches { mut sure, maybe } = matches;
+        sure.extend(holes.iter().map(|hole| hole.ordinals.start));
+        let (decided, undecided) = (RoaringBitmap::new().into_iter(), RoaringBitmap::new());
+        self.open =
+            Some(Candidates { segment, reader, sure, maybe, holes, decided, undecided, border: None });
         Ok(())
     }
 
     fn examine(&mut self, mut open: Candidates<'q, D>) -> Result<(), ReadError> {
         let next = match self.question.order {
-            Order::NewestFirst => open.ordinals.next_back(),
-            Order::OldestFirst => open.ordinals.next(),
+            Order::NewestFirst => open.decided.next_back(),
+            Order::OldestFirst => open.decided.next(),
         };
-        let Some(ordinal) = next else {
-            self.leave(&open.segment);
-            return Ok(());
-        };
+        let Some(ordinal) = next else { return self.look_further(open) };
         if let Some(hole) = open.holes.iter().find(|hole| hole.ordinals.start == ordinal) {
             return Err(open.reader.lost(hole));
         }
-        if !open.maybe.contains(ordinal) || open.reader.is_match(self.question.filter, ordinal)? {
+        if !open.undecided.contains(ordinal) || open.reader.is_match(self.question.filter, ordinal)? {
             let record = open.reader.read(ordinal)?.to_record();
             self.bound = record.received;
             self.ready = Some(record);
         }
-        let sequence = open.reader.first().plus(u64::from(ordinal));
+        self.pass(
+            &open,
+            match self.question.order {
+                Order::NewestFirst => ordinal,
+                Order::OldestFirst => ordinal.saturating_add(1),
+            },
+        );
+        self.open = Some(open);
+        Ok(())
+    }
+
+    /// Nothing is left of a segment on this side of the border.
+    fn pass(&mut self, open: &Candidates<'q, D>, border: u32) {
+        let sequence = open.reader.first().plus(u64::from(border));
         match self.question.order {
             Order::NewestFirst => self.left.end = sequence,
-            Order::OldestFirst => self.left.start = sequence.plus(1),
+            Order::OldestFirst => self.left.start = sequence,
+        }
+    }
+
+    /// Decides what comes next in a segment, if anything does.
+    fn look_further(&mut self, mut open: Candidates<'q, D>) -> Result<(), ReadError> {
+        if open.sure.is_empty() && open.maybe.is_empty() {
+            self.leave(&open.segment);
+            return Ok(());
+        }
+        if let Some(border) = open.border {
+            self.pass(&open, border);
+        }
+        let order = self.question.order;
+        let border = open.next_border(order, self.decides);
+        let maybe: Vec<u32> = take_first(&mut open.maybe, order, border).iter().collect();
+        let mut decided = take_first(&mut open.sure, order, border);
+        let found = decide(self.question, &open.reader, &maybe)?;
+        decided |= found.matches | &found.undecided;
+        (open.decided, open.undecided, open.border) = (decided.into_iter(), found.undecided, Some(border));
+        if !maybe.is_empty() {
+            self.decides = self.decides.saturating_mul(2).min(EVENTS_DECIDED_MAX);
         }
         self.open = Some(open);
         Ok(())
+    }
+}
+
+impl<D: Disk> Candidates<'_, D> {
+    /// The border behind the next `events` of which the bytes decide, or behind all.
+    fn next_border(&self, order: Order, events: usize) -> u32 {
+        let rank = match order {
+            Order::NewestFirst => self.maybe.len().checked_sub(events as u64),
+            Order::OldestFirst => Some(events as u64),
+        };
+        let border = rank.and_then(|rank| self.maybe.select(u32::try_from(rank).ok()?));
+        border.unwrap_or(match order {
+            Order::NewestFirst => 0,
+            Order::OldestFirst => u32::MAX,
+        })
     }
 }
 

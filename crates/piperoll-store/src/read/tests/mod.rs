@@ -4,6 +4,7 @@ mod answers;
 mod events;
 mod model;
 mod scan;
+mod searches;
 mod summaries;
 mod timelines;
 mod world;

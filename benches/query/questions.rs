@@ -53,7 +53,7 @@ pub(crate) struct Question {
     pub(crate) ask: Ask,
     /// Events found, or counted.
     pub(crate) expected: u64,
-    /// What is searched for, where every event is read for it.
+    /// Where every event is read for it: a text that the matches have as JSON, and no others.
     pub(crate) text: Option<String>,
 }
 
@@ -139,6 +139,13 @@ impl Sent {
             expected: **count,
             text: Some((*ticket).clone()),
         });
+        let any = Question {
+            name: "count with any reason",
+            filter: "reason:*".to_owned(),
+            ask: Ask::Count(&[]),
+            expected: self.reasons,
+            text: Some("\"reason\":".to_owned()),
+        };
         let unwritten = Question {
             name: "count with a text that nobody wrote",
             filter: format!("reason ~ \"{UNWRITTEN}\""),
@@ -146,6 +153,6 @@ impl Sent {
             expected: 0,
             text: Some(UNWRITTEN.to_owned()),
         };
-        rare.into_iter().chain([unwritten]).collect()
+        rare.into_iter().chain([unwritten, any]).collect()
     }
 }

@@ -18,7 +18,7 @@ mod zoned;
 pub use error::ParseError;
 pub use expression::{Comparison, Expression, Filter, Operator, Test};
 pub use matching::RecordFacts;
-pub use needle::Needle;
+pub use needle::{Needle, Needles};
 pub use parser::parse;
 pub use subject::Subject;
 pub use value::Value;

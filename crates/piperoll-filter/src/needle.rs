@@ -42,42 +42,78 @@ impl Needle {
     }
 }
 
-impl Filter {
-    /// The longest text that every matching event has somewhere in its bytes, by the conditions that all must hold:
-    /// events without it need no closer look. `None` where there is no such text. What bitmaps decide is left out,
-    /// for what they leave has it.
-    pub fn needle(&self) -> Option<Needle> {
-        let parts = match &self.0 {
-            Expression::And(parts) => parts.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        let longest = parts.iter().filter_map(needed).max_by_key(|text| text.len())?;
-        Some(Needle::new(longest.to_owned()))
+/// Texts of which every match of a filter has one somewhere in its bytes.
+#[derive(Clone, Debug)]
+pub struct Needles(pub(crate) Vec<Needle>);
+
+/// Above this, to search for each costs as much as to take the event apart.
+const NEEDLES_MAX: usize = 8;
+
+impl Needles {
+    /// Whether these bytes have one of them.
+    pub fn any_is_in(&self, bytes: &[u8]) -> bool {
+        self.0.iter().any(|needle| needle.is_in(bytes))
     }
 }
 
-/// The text that an event cannot match this condition without.
-fn needed(condition: &Expression) -> Option<&str> {
-    let Expression::Compare(Comparison { subject, test }) = condition else { return None };
-    // These stand in the event's bytes as they are. The class does not, nor does what is no text.
-    let stands_there = match subject {
-        Subject::Field(field) => {
-            matches!(field.kind(), Kind::Text | Kind::Texts | Kind::Links)
-                && field.indexed() != Indexed::Bitmap
+impl Filter {
+    /// What an event cannot match without, where it shows in its bytes: an event that has none of these texts needs no
+    /// closer look. `None` where there is nothing of that kind, or bitmaps decide it: what they leave has it.
+    pub fn needles(&self) -> Option<Needles> {
+        let needed = needed(&self.0).filter(|needed| !needed.is_known)?;
+        Some(Needles(needed.texts.into_iter().map(|text| Needle::new(text.to_owned())).collect()))
+    }
+}
+
+/// Texts of which an event must have one.
+struct Needed<'f> {
+    texts: Vec<&'f str>,
+    /// Bitmaps know which events have one.
+    is_known: bool,
+}
+
+fn needed(expression: &Expression) -> Option<Needed<'_>> {
+    match expression {
+        Expression::All | Expression::Not(_) => None,
+        // Of the part that leaves the fewest events, by a rule of thumb: its shortest text is the longest.
+        Expression::And(parts) => parts
+            .iter()
+            .filter_map(needed)
+            .max_by_key(|part| (!part.is_known, part.texts.iter().map(|text| text.len()).min())),
+        Expression::Or(parts) => {
+            let parts: Vec<_> = parts.iter().map(needed).collect::<Option<_>>()?;
+            let is_known = parts.iter().all(|part| part.is_known);
+            let texts: Vec<_> = parts.into_iter().flat_map(|part| part.texts).collect();
+            (texts.len() <= NEEDLES_MAX).then_some(Needed { texts, is_known })
         }
-        Subject::Attribute(_) => true,
-        Subject::Received | Subject::Class => false,
+        Expression::Compare(comparison) => of_comparison(comparison),
+    }
+}
+
+fn of_comparison(Comparison { subject, test }: &Comparison) -> Option<Needed<'_>> {
+    // These stand in the event's bytes as they are. The class does not, nor does what is no text.
+    let is_known = match subject {
+        Subject::Field(field) if matches!(field.kind(), Kind::Text | Kind::Texts | Kind::Links) => {
+            field.indexed() == Indexed::Bitmap
+        }
+        Subject::Attribute(_) => false,
+        Subject::Field(_) | Subject::Received | Subject::Class => return None,
     };
-    let text = match test {
-        Test::Contains(needle) => needle.as_str(),
-        Test::Prefix(begin) => begin,
-        Test::OneOf(values) => match values.as_slice() {
-            [Value::Text(text)] => text,
-            _ => return None,
-        },
+    let texts: Vec<_> = match test {
+        Test::Contains(needle) => vec![needle.as_str()],
+        Test::Prefix(begin) => vec![begin],
+        Test::OneOf(values) => values.iter().map(text_of).collect::<Option<_>>()?,
         _ => return None,
     };
-    (stands_there && !text.is_empty()).then_some(text)
+    let is_found = texts.len() <= NEEDLES_MAX && texts.iter().all(|text| !text.is_empty());
+    is_found.then_some(Needed { texts, is_known })
+}
+
+fn text_of(value: &Value) -> Option<&str> {
+    match value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
 }
 
 impl PartialEq for Needle {

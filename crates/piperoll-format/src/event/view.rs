@@ -37,9 +37,9 @@ impl<'a> EventView<'a> {
         check::check_event(bytes)
     }
 
-    /// The view of bytes that this crate has checked in this process. Wrong bytes would give wrong values
-    /// or none, and nothing worse.
-    pub(crate) const fn of_checked(bytes: &'a [u8]) -> Self {
+    /// The view of bytes that were checked before: in this process, or when the checksum was made by which they
+    /// are found unchanged. Wrong bytes would give wrong values or none, and nothing worse.
+    pub const fn of_checked(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 

@@ -104,7 +104,7 @@ pub(super) fn decide(
     let decided = Mutex::new(Decided::default());
     question.helpers.for_each(&pieces, |piece| {
         question.asker.check()?;
-        let of_piece = reader.decide(question.filter, question.needle.as_ref(), piece)?;
+        let of_piece = reader.decide(question.filter, question.needles.as_ref(), piece)?;
         let mut decided = decided.lock();
         decided.matches |= of_piece.matches;
         decided.undecided |= of_piece.undecided;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::segment::{PinError, Pinned, TermSource};
 use bytes::Bytes;
-use piperoll_filter::{Filter, Needle, RecordFacts};
+use piperoll_filter::{Filter, Needles, RecordFacts};
 use piperoll_format::{
     envelope::Envelope,
     event::EventView,
@@ -106,7 +106,7 @@ impl Events<'_> {
     fn is_match(
         &mut self,
         filter: &Filter,
-        needle: Option<&Needle>,
+        needles: Option<&Needles>,
         ordinal: u32,
     ) -> Result<Option<bool>, IndexError> {
         let (field, check) = (self.terms.field_offset(ordinal)?, self.terms.event_check(ordinal)?);
@@ -115,14 +115,13 @@ impl Events<'_> {
             return Ok(None);
         };
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
-        if needle.is_some_and(|needle| !needle.is_in(bytes)) {
+        if needles.is_some_and(|needles| !needles.any_is_in(bytes)) {
             return Ok(Some(false));
         }
-        let (Ok(event), Some(received)) = (EventView::stored(bytes), self.received(ordinal)?) else {
-            return Ok(None);
-        };
+        let Some(received) = self.received(ordinal)? else { return Ok(None) };
         let facts = RecordFacts { received, class: self.pinned.class.as_str() };
-        Ok(Some(filter.matches(&event, &facts)))
+        // It was indexed after it was checked, and is the same.
+        Ok(Some(filter.matches(&EventView::of_checked(bytes), &facts)))
     }
 
     /// When its frame was received: mostly the one that was asked for last, or the next.
@@ -176,17 +175,18 @@ impl<'q> SegmentReader<'q> {
                 return Ok(answer);
             }
         }
-        let columns = match self.remade.get() {
-            Some(columns) => columns,
-            None => {
-                let columns = remake(&self.pinned).map_err(|error| self.damaged(error))?;
-                self.remade.get_or_init(|| columns)
-            }
-        };
-        ask(columns).map_err(|error| {
+        ask(self.remade()?).map_err(|error| {
             let path = self.pinned.log.path();
             self.damaged(PinError::damaged(path, Offset(SEGMENT_HEADER_BYTES), error))
         })
+    }
+
+    fn remade(&self) -> Result<&Columns, ReadError> {
+        if let Some(columns) = self.remade.get() {
+            return Ok(columns);
+        }
+        let columns = remake(&self.pinned).map_err(|error| self.damaged(error))?;
+        Ok(self.remade.get_or_init(|| columns))
     }
 
     /// The ordinals that match: surely, and those of which the bytes decide.
@@ -244,13 +244,13 @@ impl<'q> SegmentReader<'q> {
         }
     }
 
-    /// Decides which events match, by their bytes, in one look at the index. Those bytes are the ones that were
-    /// indexed; the heads of their frames are not looked at, for no filter asks for what stands there (decision 14).
-    /// No event without the needle matches.
+    /// Decides which events match, by their bytes, in one look at the index. Those are found to be the ones that were
+    /// indexed. The heads of their frames are not looked at: a filter asks of them only when they were received, and
+    /// that the index knows (decision 14). `needles` are the filter's.
     pub(super) fn decide(
         &self,
         filter: &Filter,
-        needle: Option<&Needle>,
+        needles: Option<&Needles>,
         ordinals: &[u32],
     ) -> Result<Decided, ReadError> {
         let asker = self.asker;
@@ -258,7 +258,7 @@ impl<'q> SegmentReader<'q> {
             let mut events = Events { pinned: &self.pinned, terms, frame: None, bytes: 0 };
             let mut decided = Decided::default();
             for &ordinal in ordinals {
-                match events.is_match(filter, needle, ordinal)? {
+                match events.is_match(filter, needles, ordinal)? {
                     Some(true) => decided.matches.insert(ordinal),
                     Some(false) => false,
                     None => decided.undecided.insert(ordinal),

@@ -12,7 +12,7 @@ use super::{
     zone::{Verdict, Zone},
 };
 use crate::{catalog::Log, disk::Disk, segment::Segment};
-use piperoll_filter::{Filter, Needle};
+use piperoll_filter::{Filter, Needles};
 use piperoll_format::{
     names::Name,
     units::{Sequence, UnixNanos},
@@ -24,7 +24,7 @@ use std::{ops::Range, sync::Arc};
 /// Events that are looked at between two looks at whether the asker still waits.
 const EVENTS_BETWEEN_CHECKS: u32 = 1_024;
 /// Events that a walk decides at first, where the index cannot. Then twice as many each time: a page whose matches
-/// are common reads few, one whose matches are rare does not read twice what it must, and most of it in bulk.
+/// are common reads few, one whose matches are rare reads in bulk, and none reads much more than twice what it must.
 const EVENTS_DECIDED_MIN: usize = 1_024;
 
 /// What is asked of every log.
@@ -33,14 +33,14 @@ pub(super) struct Question<'q> {
     pub(super) order: Order,
     pub(super) asker: &'q Asker<'q>,
     pub(super) helpers: &'q Helpers,
-    /// What every match has in its bytes.
-    pub(super) needle: Option<Needle>,
+    /// What every match has one of in its bytes.
+    pub(super) needles: Option<Needles>,
 }
 
 impl<'q> Question<'q> {
     /// A question that these helpers help with.
     pub(super) fn new(filter: &'q Filter, order: Order, asker: &'q Asker<'q>, helpers: &'q Helpers) -> Self {
-        Self { filter, order, asker, helpers, needle: filter.needle() }
+        Self { filter, order, asker, helpers, needles: filter.needles() }
     }
 }
 

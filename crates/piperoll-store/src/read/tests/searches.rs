@@ -177,7 +177,7 @@ proptest! {
             let mut reader = SegmentReader::new(segment.pin().unwrap(), &asker);
             let ordinals: Vec<u32> = reader.ordinals(&(Sequence(0)..Sequence(u64::MAX))).collect();
             for filter in &filters {
-                let decided = reader.decide(filter, filter.needle().as_ref(), &ordinals).unwrap();
+                let decided = reader.decide(filter, filter.needles().as_ref(), &ordinals).unwrap();
                 prop_assert!(decided.undecided.is_empty());
                 for &ordinal in &ordinals {
                     let expected = reader.is_match(filter, ordinal).unwrap();

@@ -1,5 +1,6 @@
 //! The yardstick of a query: a server that gives the same answer from memory.
 
+use crate::ask::Answer;
 use piperoll_proto::{
     raw::{GetResponse, QueryResponse, RawMessage, TimelineResponse, query_service_server::QueryService},
     v1::{
@@ -10,13 +11,8 @@ use piperoll_proto::{
 use tokio_stream::{Empty, Iter};
 use tonic::{Request, Response, Status};
 
-/// Answers that were recorded from the daemon.
-pub(crate) struct Echo {
-    /// Of every query.
-    pub(crate) records: Vec<QueryResponse>,
-    /// Of every count.
-    pub(crate) count: CountResponse,
-}
+/// An answer that was recorded from the daemon.
+pub(crate) struct Echo(pub(crate) Answer);
 
 #[tonic::async_trait]
 impl QueryService for Echo {
@@ -25,12 +21,12 @@ impl QueryService for Echo {
     type TailStream = Empty<Result<RawMessage, Status>>;
 
     async fn query(&self, _: Request<QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
-        let answers: Vec<_> = self.records.iter().cloned().map(Ok).collect();
+        let answers: Vec<_> = self.0.records.iter().cloned().map(Ok).collect();
         Ok(Response::new(tokio_stream::iter(answers)))
     }
 
     async fn count(&self, _: Request<CountRequest>) -> Result<Response<CountResponse>, Status> {
-        Ok(Response::new(self.count.clone()))
+        Ok(Response::new(self.0.count.clone()))
     }
 
     async fn values(&self, _: Request<ValuesRequest>) -> Result<Response<ValuesResponse>, Status> {
@@ -38,7 +34,7 @@ impl QueryService for Echo {
     }
 
     async fn histogram(&self, _: Request<HistogramRequest>) -> Result<Response<HistogramResponse>, Status> {
-        Err(Status::unimplemented("nobody asks"))
+        Ok(Response::new(self.0.histogram.clone()))
     }
 
     async fn timeline(&self, _: Request<TimelineRequest>) -> Result<Response<Self::TimelineStream>, Status> {

@@ -34,6 +34,7 @@ impl Bits {
         self.0.resize(bytes_of(end).max(self.0.len()), 0);
     }
 
+    #[inline]
     pub(crate) fn set(&mut self, ordinal: u32) {
         let (at, bit) = place(ordinal);
         if let Some(byte) = self.0.get_mut(at) {
@@ -41,6 +42,7 @@ impl Bits {
         }
     }
 
+    #[inline]
     pub(crate) fn has(&self, ordinal: u32) -> bool {
         let (at, bit) = place(ordinal);
         self.0.get(at).is_some_and(|byte| byte & bit != 0)
@@ -55,14 +57,34 @@ impl Bits {
     /// Counts what this set has in common with the set that `bytes` are, beginning at `base`.
     pub(crate) fn common(&self, base: u32, bytes: &[u8]) -> u64 {
         let own = self.0.get(place(base).0..).unwrap_or_default();
-        own.iter().zip(bytes).map(|(own, byte)| u64::from((own & byte).count_ones())).sum()
+        let ((own, own_rest), (words, rest)) = (own.as_chunks::<8>(), bytes.as_chunks::<8>());
+        let both =
+            own.iter().zip(words).map(|(own, word)| u64::from_le_bytes(*own) & u64::from_le_bytes(*word));
+        let common: u64 = both.map(|word| u64::from(word.count_ones())).sum();
+        // Where one is shorter, what is left of it stands beside a word of the other.
+        let done = own.len().min(words.len());
+        let tail = |words: &[[u8; 8]], rest: &[u8]| -> u64 {
+            let left = words.get(done..).unwrap_or_default().as_flattened().iter().chain(rest);
+            left.zip((0_u32..64).step_by(8)).fold(0, |word, (byte, shift)| word | u64::from(*byte) << shift)
+        };
+        common + u64::from((tail(own, own_rest) & tail(words, rest)).count_ones())
+    }
+
+    /// Leaves what is in the other set too.
+    pub(crate) fn keep(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(own, byte)| *own &= byte);
     }
 
     /// The highest ordinal of the set that `bytes` are.
     pub(crate) fn highest(bytes: &[u8]) -> Option<u32> {
-        let at = bytes.iter().rposition(|&byte| byte != 0)?;
-        let bit = bytes.get(at)?.checked_ilog2()?;
-        Some(8 * u32::try_from(at).ok()? + bit)
+        // Eight bytes at a time: the end is mostly zeros.
+        let (rest, words) = bytes.as_rchunks::<8>();
+        if let Some(at) = words.iter().rposition(|word| *word != [0; 8]) {
+            let bit = u64::from_le_bytes(*words.get(at)?).checked_ilog2()?;
+            return Some(8 * u32::try_from(rest.len() + 8 * at).ok()? + bit);
+        }
+        let at = rest.iter().rposition(|&byte| byte != 0)?;
+        Some(8 * u32::try_from(at).ok()? + rest.get(at)?.checked_ilog2()?)
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -83,6 +105,7 @@ pub(crate) fn bytes_of(end: u32) -> usize {
     end.div_ceil(8) as usize
 }
 
+#[inline]
 fn place(ordinal: u32) -> (usize, u8) {
     ((ordinal >> 3) as usize, 1 << (ordinal & 7))
 }
@@ -101,6 +124,11 @@ mod tests {
             let mut copied = Bits::from_bitmap(&expected, end);
             assert_eq!(copied.to_bitmap(), expected, "{end}");
             assert_eq!(copied.common(0, scanned.as_bytes()), expected.len());
+            assert_eq!(Bits::highest(scanned.as_bytes()), expected.max(), "{end}");
+            let mut none = copied.clone();
+            none.keep(&Bits::scan(&items, |n| n % 3 == 1));
+            assert!(none.to_bitmap().is_empty());
+            copied.keep(&scanned);
             copied.add_bytes(8, &[0xFF]);
             assert_eq!(copied.has(9), end > 8);
         }

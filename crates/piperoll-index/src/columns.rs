@@ -8,6 +8,7 @@ mod exact;
 use crate::{
     bits::Bits,
     error::IndexError,
+    group::Labels,
     keys::{exact_key, producer_key},
     terms::{FrameRow, Summary, Terms, bitmap_fields},
     wire::leb128_bytes,
@@ -302,5 +303,9 @@ impl Terms for Columns {
             column.count(among, each);
         }
         Ok(())
+    }
+
+    fn labels(&self, field: Field) -> Result<Labels, IndexError> {
+        Ok(self.column(field).map_or_else(|| Labels::none(self.summary.end), Interned::labels))
     }
 }

@@ -19,6 +19,9 @@ use std::ops::{Range, RangeInclusive};
 /// Times that a scan of their column passes while one is looked up by itself.
 const SCANNED_PER_LOOK_UP: u64 = 32;
 
+/// Events up to which each is looked for in a bitmap, and no set made of it.
+const LOOKED_UP_MAX: u64 = 64;
+
 /// Ordinals that a filter picks. The two sets have nothing in common.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matches {
@@ -30,28 +33,56 @@ pub struct Matches {
     pub maybe: RoaringBitmap,
 }
 
-/// The truth lies between these (I13).
+/// The truth lies between these (I13). The two sets have nothing in common.
 struct Bounds {
     /// Match.
     sure: RoaringBitmap,
-    /// May match; has all of `sure`.
-    possible: RoaringBitmap,
+    /// May match. Most often there is none, and nothing is done with it.
+    maybe: RoaringBitmap,
 }
 
 impl Bounds {
     /// What the index knows for certain.
     fn exact(set: RoaringBitmap) -> Self {
-        Self { possible: set.clone(), sure: set }
+        Self { sure: set, maybe: RoaringBitmap::new() }
     }
 
     /// What only the events can tell.
     fn at_most(possible: RoaringBitmap) -> Self {
-        Self { sure: RoaringBitmap::new(), possible }
+        Self { sure: RoaringBitmap::new(), maybe: possible }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.sure.is_empty() && self.maybe.is_empty()
+    }
+
+    /// Those too may match.
+    fn or_perhaps(mut self, others: &RoaringBitmap) -> Self {
+        if !others.is_empty() {
+            self.maybe |= others;
+            self.maybe -= &self.sure;
+        }
+        self
+    }
+
+    fn and(self, other: Self) -> Self {
+        let maybe = if self.maybe.is_empty() && other.maybe.is_empty() {
+            RoaringBitmap::new()
+        } else {
+            // What both may have, but for what both have surely.
+            ((&self.sure | &self.maybe) & (&other.sure | &other.maybe)) - (&self.sure & &other.sure)
+        };
+        Self { sure: self.sure & other.sure, maybe }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self::exact(self.sure | other.sure).or_perhaps(&(self.maybe | other.maybe))
     }
 
     /// What is in `all` and not here.
     fn within(self, all: &RoaringBitmap) -> Self {
-        Self { sure: all - self.possible, possible: all - self.sure }
+        let not_sure = all - self.sure;
+        Self { maybe: &self.maybe & &not_sure, sure: not_sure - self.maybe }
     }
 }
 
@@ -65,10 +96,42 @@ pub fn evaluate(
     let mut all = terms.all()?;
     all.remove_range(..ordinals.start);
     all.remove_range(ordinals.end..);
+    let is_everything = all.len() == u64::from(terms.summary().end);
     let question = Question { class, terms, all, unreadable: terms.unreadable()? };
-    let Bounds { sure, possible } = question.expression(filter.expression())?;
-    let sure = sure & &question.all;
-    Ok(Matches { maybe: (possible & question.all) - &sure, sure })
+    let Bounds { mut sure, mut maybe } = question.expression(filter.expression())?;
+    // Nothing lies outside of everything.
+    if !is_everything {
+        sure &= &question.all;
+        maybe &= &question.all;
+    }
+    Ok(Matches { sure, maybe })
+}
+
+/// How many events in `ordinals` match, where bitmaps tell that without a set of them: where the filter asks for values of
+/// bitmap fields, joined by AND, and about all events, each of which can be read. `None` for all else.
+pub fn count_matches(
+    filter: &Filter,
+    terms: &dyn Terms,
+    ordinals: &Range<u32>,
+) -> Result<Option<u64>, IndexError> {
+    let summary = terms.summary();
+    let is_everything = ordinals.start == 0 && ordinals.end >= summary.end && summary.events == summary.end;
+    let set = |part: &Expression| match part {
+        Expression::Compare(Comparison { subject: Subject::Field(field), test: Test::OneOf(values) })
+            if field.indexed() == Indexed::Bitmap =>
+        {
+            Some((*field, values.iter().filter_map(|value| field_term(*field, value)).collect()))
+        }
+        _ => None,
+    };
+    let sets: Option<Vec<_>> = match filter.expression() {
+        Expression::And(parts) => parts.iter().map(set).collect(),
+        part => set(part).map(|set| vec![set]),
+    };
+    match sets.filter(|_| is_everything && summary.unreadable == 0) {
+        Some(sets) => terms.count_common(&sets).map(Some),
+        None => Ok(None),
+    }
 }
 
 /// What stays the same while a filter is walked.
@@ -98,25 +161,42 @@ impl Question<'_> {
             ordered.push((self.estimate(part)?, part));
         }
         ordered.sort_by_key(|(most, _)| *most);
-        let mut both = self.every();
+        let mut both: Option<Bounds> = None;
         for (_, part) in ordered {
-            let part = self.part(part, &both.possible)?;
-            both = Bounds { sure: both.sure & part.sure, possible: both.possible & part.possible };
-            if both.possible.is_empty() {
-                break;
+            let part = match &both {
+                Some(both) => self.part(part, both)?,
+                None => self.expression(part)?,
+            };
+            let joined = match both {
+                Some(both) => both.and(part),
+                None => part,
+            };
+            if joined.is_empty() {
+                return Ok(joined);
             }
+            both = Some(joined);
         }
-        Ok(both)
+        Ok(both.unwrap_or_else(|| self.every()))
     }
 
     /// A part of which only these events count.
-    fn part(&self, part: &Expression, among: &RoaringBitmap) -> Result<Bounds, IndexError> {
+    fn part(&self, part: &Expression, among: &Bounds) -> Result<Bounds, IndexError> {
+        let few = among.sure.len().saturating_add(among.maybe.len()).saturating_mul(SCANNED_PER_LOOK_UP);
         match part {
-            Expression::Compare(Comparison { subject: Subject::Field(field), test })
-                if field.indexed() == Indexed::Range
-                    && among.len().saturating_mul(SCANNED_PER_LOOK_UP) < self.terms.summary().end.into() =>
+            Expression::Compare(Comparison { subject: Subject::Field(field), test: Test::OneOf(values) })
+                if field.indexed() == Indexed::Bitmap
+                    && among.maybe.is_empty()
+                    && self.unreadable.is_empty()
+                    && among.sure.len() <= LOOKED_UP_MAX =>
             {
-                self.times_of(test, among)
+                let terms: Vec<_> = values.iter().filter_map(|value| field_term(*field, value)).collect();
+                let terms: Vec<_> = terms.iter().map(Vec::as_slice).collect();
+                Ok(Bounds::exact(self.terms.among(&among.sure, *field, &terms)?))
+            }
+            Expression::Compare(Comparison { subject: Subject::Field(field), test })
+                if field.indexed() == Indexed::Range && few < self.terms.summary().end.into() =>
+            {
+                self.times_of(test, &(&among.sure | &among.maybe))
             }
             part => self.expression(part),
         }
@@ -134,7 +214,7 @@ impl Question<'_> {
                 parts.iter().try_fold(0_u64, |sum, part| Ok(sum.saturating_add(self.estimate(part)?)))
             }
             Expression::Compare(Comparison { subject, test }) => match (subject, test) {
-                (Subject::Class, test) => Ok(self.class(test).possible.len()),
+                (Subject::Class, test) => Ok(if self.class(test).is_empty() { 0 } else { all }),
                 (Subject::Field(field), Test::OneOf(values)) if field.indexed() == Indexed::Bitmap => {
                     let terms: Vec<_> = values.iter().filter_map(|value| field_term(*field, value)).collect();
                     self.terms.cardinality(*field, &terms.iter().map(Vec::as_slice).collect::<Vec<_>>())
@@ -152,14 +232,13 @@ impl Question<'_> {
     fn or(&self, parts: &[Expression]) -> Result<Bounds, IndexError> {
         let mut either = Bounds::exact(RoaringBitmap::new());
         for part in parts {
-            let part = self.expression(part)?;
-            either = Bounds { sure: either.sure | part.sure, possible: either.possible | part.possible };
+            either = either.or(self.expression(part)?);
         }
         Ok(either)
     }
 
     fn compare(&self, Comparison { subject, test }: &Comparison) -> Result<Bounds, IndexError> {
-        let mut bounds = match subject {
+        let bounds = match subject {
             Subject::Received => return self.received(test),
             Subject::Class => return Ok(self.class(test)),
             Subject::Attribute(name) => self.exact(test, |value| match value {
@@ -168,8 +247,7 @@ impl Question<'_> {
             })?,
             Subject::Field(field) => self.field(*field, test)?,
         };
-        bounds.possible |= &self.unreadable;
-        Ok(bounds)
+        Ok(bounds.or_perhaps(&self.unreadable))
     }
 
     fn field(&self, field: Field, test: &Test) -> Result<Bounds, IndexError> {
@@ -252,9 +330,7 @@ impl Question<'_> {
                 found.insert(ordinal);
             }
         })?;
-        let mut bounds = Bounds::exact(found);
-        bounds.possible |= &self.unreadable;
-        Ok(bounds)
+        Ok(Bounds::exact(found).or_perhaps(&self.unreadable))
     }
 
     fn received(&self, test: &Test) -> Result<Bounds, IndexError> {
@@ -334,7 +410,7 @@ fn instant(value: &Value) -> Option<i64> {
 }
 
 /// The values as ranges of one instant each, which ascend as the values do.
-fn points(values: &[Value]) -> Vec<RangeInclusive<i64>> {
+pub(crate) fn points(values: &[Value]) -> Vec<RangeInclusive<i64>> {
     values.iter().filter_map(instant).map(|nanos| nanos..=nanos).collect()
 }
 

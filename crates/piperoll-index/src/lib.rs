@@ -22,15 +22,15 @@ mod writer;
 
 pub use columns::Columns;
 pub use error::IndexError;
-pub use evaluate::{Matches, evaluate};
-pub use group::{Group, group};
+pub use evaluate::{Matches, count_matches, evaluate};
+pub use group::{EachPair, Group, Labels, count_by, cross, group, term_text};
 pub use keys::{
     PRODUCER_FIELD_NUMBER, attribute_key, bytes_key, digest_key, exact_key, number_key, producer_key,
     text_key,
 };
 pub use layout::CANONICAL_VERSION;
 pub use sealed::{GoodBlocks, IndexLayout, SealedIndex};
-pub use term_set::TermSet;
+pub use term_set::{Share, TermSet};
 pub use terms::{EventPlace, FrameRow, Summary, Terms, checked_event};
 pub use writer::{Builder, BuiltIndex};
 

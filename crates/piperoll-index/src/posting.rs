@@ -74,8 +74,16 @@ fn ordinal(base: u32, low: [u8; 2]) -> u32 {
     base + u32::from(u16::from_le_bytes(low))
 }
 
-fn ascend(values: &[[u8; 2]]) -> bool {
-    values.is_sorted_by(|one, next| u16::from_le_bytes(*one) < u16::from_le_bytes(*next))
+/// Visits each value, in one pass with the look at whether they ascend; `None` where they do not.
+fn visit_ascending(values: &[[u8; 2]], mut visit: impl FnMut(u32)) -> Option<()> {
+    let (mut least, mut ascend) = (0_u32, true);
+    for value in values {
+        let value = u32::from(u16::from_le_bytes(*value));
+        ascend &= value >= least;
+        least = value + 1;
+        visit(value);
+    }
+    ascend.then_some(())
 }
 
 enum Container<'a> {
@@ -144,24 +152,55 @@ impl<'a> Posting<'a> {
     pub(crate) fn count_in(&self, bits: &Bits) -> Option<u64> {
         let mut count = 0;
         for (base, container) in self.containers() {
-            count += match container {
-                Container::Array(values) if !ascend(values) => return None,
+            match container {
                 Container::Array(values) => {
-                    values.iter().map(|value| u64::from(bits.has(ordinal(base, *value)))).sum()
+                    visit_ascending(values, |value| count += u64::from(bits.has(base + value)))?;
                 }
-                Container::Bitset(bytes) => bits.common(base, bytes),
-            };
+                Container::Bitset(bytes) => count += bits.common(base, bytes),
+            }
         }
         Some(count)
+    }
+
+    /// Whether an ordinal is in it. Where its values do not ascend, that may go unseen.
+    pub(crate) fn has(&self, ordinal: u32) -> bool {
+        let (low, at) = (ordinal & 0xFFFF, ordinal >> 16);
+        let container = self.containers().find(|(base, _)| base >> 16 == at);
+        container.is_some_and(|(_, container)| match container {
+            Container::Array(values) => {
+                values.binary_search_by_key(&low, |value| u32::from(u16::from_le_bytes(*value))).is_ok()
+            }
+            Container::Bitset(bytes) => {
+                bytes.get(low as usize / 8).is_some_and(|byte| byte >> (low % 8) & 1 == 1)
+            }
+        })
     }
 
     /// Adds its ordinals to `bits`; `None` where they do not ascend.
     pub(crate) fn add_to(&self, bits: &mut Bits) -> Option<()> {
         for (base, container) in self.containers() {
             match container {
-                Container::Array(values) if !ascend(values) => return None,
-                Container::Array(values) => values.iter().for_each(|value| bits.set(ordinal(base, *value))),
+                Container::Array(values) => visit_ascending(values, |value| bits.set(base + value))?,
                 Container::Bitset(bytes) => bits.add_bytes(base, bytes),
+            }
+        }
+        Some(())
+    }
+
+    /// Each of its ordinals; `None` where they do not ascend.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(u32)) -> Option<()> {
+        for (base, container) in self.containers() {
+            match container {
+                Container::Array(values) => visit_ascending(values, |value| each(base + value))?,
+                Container::Bitset(bytes) => {
+                    for (word, bits) in (0_u32..).step_by(64).zip(bytes.as_chunks().0) {
+                        let mut bits = u64::from_le_bytes(*bits);
+                        while bits != 0 {
+                            each(base + word + bits.trailing_zeros());
+                            bits &= bits - 1;
+                        }
+                    }
+                }
             }
         }
         Some(())

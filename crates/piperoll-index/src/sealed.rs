@@ -3,10 +3,12 @@
 mod bitmaps;
 mod blocks;
 mod exact;
+mod parts;
 
 use crate::{
     bits::{Bits, bytes_of},
     error::IndexError,
+    group::Labels,
     layout::{
         BLOCK_BYTES, CANONICAL_LENGTH_AT, CANONICAL_VERSION, DIRECTORY_ENTRY_BYTES, DIRECTORY_HEAD_BYTES,
         EVENTS_AT, EXACT_NUMBER, FIRST_BLOCK_BYTES, KIND_BITMAP, KIND_EXACT, LOG_ROOT_AT, MAGIC,
@@ -19,7 +21,11 @@ use bitmaps::BitmapSection;
 use blocks::Blocks;
 pub use blocks::GoodBlocks;
 use exact::ExactSection;
-use piperoll_format::{event::Field, limits::SEGMENT_EVENTS_MAX, units::Root};
+use piperoll_format::{
+    event::{Field, Indexed},
+    limits::SEGMENT_EVENTS_MAX,
+    units::Root,
+};
 use roaring::RoaringBitmap;
 use std::{
     ops::{Range, RangeInclusive},
@@ -47,9 +53,25 @@ pub struct IndexLayout {
     canonical_length: usize,
     log_root: Root,
     private: PrivateParts,
-    exact: Range<usize>,
+    exact: ExactSection,
     /// By ascending field number.
     fields: Vec<(Field, Range<usize>)>,
+}
+
+impl IndexLayout {
+    /// Where the bitmaps or the times of a field lie, its terms first; empty for a field that has neither.
+    pub fn range_of(&self, field: Field) -> Range<usize> {
+        if field.indexed() == Indexed::Range {
+            return self.private.start(Private::Times)..self.private.start(Private::Presence);
+        }
+        let section = self.fields.iter().find(|(other, _)| *other == field);
+        section.map_or(0..0, |(_, range)| range.clone())
+    }
+
+    /// Where it says in which frame, where and with which check each event is.
+    pub fn range_of_events(&self) -> Range<usize> {
+        self.private.start(Private::Frames)..self.private.start(Private::Times)
+    }
 }
 
 /// Where the sections of the private part begin, and where the last one ends.
@@ -149,7 +171,7 @@ impl<'a> SealedIndex<'a> {
             canonical_length: trailer.canonical_length,
             log_root,
             private: trailer.private,
-            exact,
+            exact: ExactSection::open(&blocks, exact)?,
             fields,
         };
         Ok(Self { bytes, blocks, layout: Arc::new(layout) })
@@ -338,11 +360,7 @@ impl Terms for SealedIndex<'_> {
     }
 
     fn with_key(&self, key: u64) -> Result<RoaringBitmap, IndexError> {
-        ExactSection::open(&self.blocks, self.layout.exact.clone())?.find(
-            &self.blocks,
-            key,
-            self.layout.summary.end,
-        )
+        self.layout.exact.find(&self.blocks, key, self.layout.summary.end)
     }
 
     fn with_time(&self, range: RangeInclusive<i64>) -> Result<RoaringBitmap, IndexError> {
@@ -378,5 +396,35 @@ impl Terms for SealedIndex<'_> {
         let all = among.len() == u64::from(self.layout.summary.end);
         let bits = (!all).then(|| Bits::from_bitmap(among, self.layout.summary.end));
         section.count(&self.blocks, bits.as_ref(), self.layout.summary.end, each)
+    }
+
+    fn labels(&self, field: Field) -> Result<Labels, IndexError> {
+        let end = self.layout.summary.end;
+        self.section(field)?
+            .map_or_else(|| Ok(Labels::none(end)), |section| section.labels(&self.blocks, end))
+    }
+
+    fn count_common(&self, sets: &[(Field, Vec<Vec<u8>>)]) -> Result<u64, IndexError> {
+        let end = self.layout.summary.end;
+        let mut postings = Vec::with_capacity(sets.len());
+        for (field, terms) in sets {
+            let Some(section) = self.section(*field)? else { return Ok(0) };
+            let terms: Vec<&[u8]> = terms.iter().map(Vec::as_slice).collect();
+            postings.push(section.postings(&self.blocks, &terms, end)?);
+        }
+        let counted = bitmaps::count_common(postings, end);
+        counted.ok_or_else(|| IndexError::damaged(0, "bitmaps whose ordinals ascend"))
+    }
+
+    fn among(
+        &self,
+        events: &RoaringBitmap,
+        field: Field,
+        terms: &[&[u8]],
+    ) -> Result<RoaringBitmap, IndexError> {
+        let Some(section) = self.section(field)? else { return Ok(RoaringBitmap::new()) };
+        let postings = section.postings(&self.blocks, terms, self.layout.summary.end)?;
+        let has = |ordinal: &u32| postings.iter().any(|posting| posting.has(*ordinal));
+        Ok(events.iter().filter(has).collect())
     }
 }

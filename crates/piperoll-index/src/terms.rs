@@ -3,6 +3,7 @@
 
 use crate::{
     error::IndexError,
+    group::Labels,
     keys::producer_key,
     wire::{i64_at, u32_at},
 };
@@ -169,6 +170,27 @@ pub trait Terms {
     /// At most so many events have one of these terms in a bitmap field; costs no more than to find the terms.
     fn cardinality(&self, field: Field, terms: &[&[u8]]) -> Result<u64, IndexError>;
 
+    /// Those of a few events that have one of these terms in a bitmap field.
+    fn among(
+        &self,
+        events: &RoaringBitmap,
+        field: Field,
+        terms: &[&[u8]],
+    ) -> Result<RoaringBitmap, IndexError> {
+        Ok(self.with_terms(field, terms)? & events)
+    }
+
+    /// How many events have, of each of these bitmap fields, one of its terms.
+    fn count_common(&self, sets: &[(Field, Vec<Vec<u8>>)]) -> Result<u64, IndexError> {
+        let mut common: Option<RoaringBitmap> = None;
+        for (field, terms) in sets {
+            let terms: Vec<&[u8]> = terms.iter().map(Vec::as_slice).collect();
+            let with_terms = self.with_terms(*field, &terms)?;
+            common = Some(common.map_or_else(|| with_terms.clone(), |common| common & &with_terms));
+        }
+        Ok(common.map_or_else(|| self.summary().events.into(), |common| common.len()))
+    }
+
     /// Events that have a term in a bitmap field which begins so; the empty prefix asks for presence.
     fn with_prefix(&self, field: Field, prefix: &[u8]) -> Result<RoaringBitmap, IndexError>;
 
@@ -192,6 +214,9 @@ pub trait Terms {
         among: &RoaringBitmap,
         each: &mut dyn FnMut(&[u8], u64),
     ) -> Result<(), IndexError>;
+
+    /// Which term of a bitmap field each event has.
+    fn labels(&self, field: Field) -> Result<Labels, IndexError>;
 
     /// The place of an event; `None` where there is none with this ordinal.
     fn event_place(&self, ordinal: Ordinal) -> Result<Option<EventPlace>, IndexError> {

@@ -11,6 +11,7 @@ mod core;
 pub mod disk;
 mod durable;
 mod follow;
+mod groups;
 mod held;
 mod identity;
 mod keeper;

@@ -31,12 +31,15 @@ use std::io::{Error, ErrorKind, Result};
 use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 
 pub use fault::explain_unreadable_pages;
 
 use fault::Named;
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapOptions, MmapRaw};
 use parking_lot::{Mutex, MutexGuard};
 
 /// No change is going on.
@@ -132,6 +135,8 @@ impl Drop for Change<'_> {
 pub struct Mapping {
     memory: Memory,
     length: u64,
+    /// The kernel was told that bytes are read here and there.
+    is_sparse: AtomicBool,
     frontier: Arc<Frontier>,
 }
 
@@ -172,12 +177,35 @@ impl Mapping {
 
     fn over(memory: Memory, length: u64, frontier: &Arc<Frontier>) -> Self {
         frontier.maps.fetch_add(1, SeqCst);
-        Self { memory, length, frontier: Arc::clone(frontier) }
+        Self { memory, length, is_sparse: AtomicBool::new(false), frontier: Arc::clone(frontier) }
     }
 
     /// The length of the map in bytes.
     pub fn length(&self) -> u64 {
         self.length
+    }
+
+    /// Tells the kernel how the bytes will be read: here and there, or one after the other, as it expects of a new map.
+    /// Around a byte that is not in memory it reads much more for the second kind, up to megabytes.
+    pub(crate) fn expect_sparse_reads(&self, is_sparse: bool) {
+        if let Memory::File { map, .. } = &self.memory
+            && self.is_sparse.swap(is_sparse, Relaxed) != is_sparse
+        {
+            // A hint: where the kernel does not take it, reads are slower and nothing else.
+            let _ = map.advise(if is_sparse { Advice::Random } else { Advice::Normal });
+        }
+    }
+
+    /// Tells the kernel that these bytes will be read, so that it fetches them all at once.
+    pub(crate) fn expect_reads_of(&self, range: Range<u64>) {
+        let place = |at: u64| usize::try_from(at.min(self.length)).unwrap_or_default();
+        let (start, end) = (place(range.start), place(range.end));
+        if let Memory::File { map, .. } = &self.memory
+            && start < end
+        {
+            // A hint too.
+            let _ = map.advise_range(Advice::WillNeed, start, end - start);
+        }
     }
 
     /// The bytes of `range`, without a copy. `None` when the range is not ascending, reaches past the map or

@@ -320,7 +320,7 @@ pub(crate) fn load<D: Disk>(home: &Home<D>, seal: Seal, has_loss: bool) -> Resul
         Some(index) => index,
         None => make_index(home, (&path, &file), &header, &seal, has_loss)?,
     };
-    let log = LogBytes::new(map, Offset(length), header.salt, path.clone());
+    let log = LogBytes::new(map, Offset(length), header.salt, path.into());
     Ok(SealedBody::new(seal, log, index))
 }
 

@@ -7,16 +7,18 @@ pub(crate) use pinned::{IndexBytes, LogBytes, Pinned, TermSource};
 use crate::disk::Disk;
 use crate::durable::FileKind;
 use crate::follow::{ActiveColumns, RunningHash};
-use crate::held::Held;
+use crate::groups::Groups;
+use crate::held::{Held, Known};
 use crate::loss::AcceptedLoss;
 use crate::mapping::Mapping;
 use crate::seal;
 use parking_lot::{Mutex, RwLock};
 use piperoll_format::entry::Seal;
+use piperoll_format::event::Field;
 use piperoll_format::names::Name;
 use piperoll_format::segment::SegmentHeader;
 use piperoll_format::units::{Offset, Root, Sequence, UnixNanos};
-use piperoll_index::TermSet;
+use piperoll_index::{TermSet, Terms as _};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -79,6 +81,9 @@ impl PinError {
     }
 }
 
+/// At most about this part of a field's section is terms, where they are many.
+const TERMS_SHARE: usize = 4;
+
 /// A segment's state; it only moves forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SegmentState {
@@ -119,7 +124,7 @@ pub(crate) struct Closed {
 /// An unsealed segment.
 pub(crate) struct OpenSegment {
     pub(crate) header: SegmentHeader,
-    pub(crate) path: PathBuf,
+    pub(crate) path: Arc<Path>,
     /// Written by the writer, after the sync; read by everybody.
     reach: RwLock<Reach>,
     /// Swapped whole by the writer when the file grows.
@@ -148,7 +153,7 @@ impl OpenSegment {
         Self {
             is_marked,
             header,
-            path,
+            path: path.into(),
             reach: RwLock::new(reach),
             map: RwLock::new(map),
             closed: RwLock::new(None),
@@ -189,7 +194,7 @@ impl OpenSegment {
     /// Its bytes up to `reach`.
     pub(crate) fn bytes(&self, reach: &Reach) -> LogBytes {
         let map = Arc::clone(&self.map.read());
-        LogBytes::new(map, reach.length, self.header.salt, self.path.clone())
+        LogBytes::new(map, reach.length, self.header.salt, Arc::clone(&self.path))
     }
 
     /// Reach and root of what is published now: the running hash, caught up.
@@ -266,8 +271,8 @@ pub(crate) struct Segment<D: Disk> {
     end: RwLock<Sequence>,
     /// The seal, read when it is first asked for.
     seal: Mutex<Option<Seal>>,
-    /// Which terms it has, where it is sealed and somebody has opened it.
-    terms: RwLock<Option<Arc<TermSet>>>,
+    /// What is known of it, where it is sealed and somebody has opened it.
+    known: RwLock<Known>,
     /// What a person accepted as lost of it.
     loss: Option<AcceptedLoss>,
     body: Mutex<Body>,
@@ -277,8 +282,8 @@ impl<D: Disk> Segment<D> {
     fn new(home: &Arc<Home<D>>, sequences: Range<Sequence>, body: Body) -> Self {
         let Range { start: first, end } = sequences;
         let (end, body) = (RwLock::new(end), Mutex::new(body));
-        let terms = RwLock::default();
-        Self { home: Arc::clone(home), first, end, seal: Mutex::new(None), terms, loss: None, body }
+        let known = RwLock::default();
+        Self { home: Arc::clone(home), first, end, seal: Mutex::new(None), known, loss: None, body }
     }
 
     /// A segment that is not sealed.
@@ -411,7 +416,8 @@ impl<D: Disk> Segment<D> {
                 *self.seal.lock() = Some(sealed.seal);
                 *body = Body::Sealed(Arc::downgrade(&sealed));
                 self.home.held.hold(&sealed);
-                self.learn_terms(&sealed);
+                self.known.write().try_again();
+                self.learn_terms_of(&sealed.index, &[]);
                 Ok(Some(sealed))
             }
         }
@@ -438,21 +444,64 @@ impl<D: Disk> Segment<D> {
         {
             self.home.held.forget(&sealed);
         }
+        self.known.write().forget(&self.home.held);
     }
 
     /// Which terms it has; `None` where nobody knows.
     pub(crate) fn terms(&self) -> Option<Arc<TermSet>> {
-        self.terms.read().clone()
+        self.known.read().terms().cloned()
     }
 
-    /// Keeps the terms of a segment that is whole. An index that cannot be read is found out when it is asked.
-    fn learn_terms(&self, sealed: &SealedBody) {
-        let mut terms = self.terms.write();
-        if terms.is_some() || self.loss.is_some() {
+    /// How many of its events have each value of a field; `None` where nobody knows, or the values are many.
+    pub(crate) fn counts(&self, field: Field) -> Option<Arc<Groups>> {
+        self.known.read().counts(field).cloned()
+    }
+
+    /// Keeps how many of all its events have each value of a field.
+    pub(crate) fn learn_counts(&self, field: Field, groups: &Arc<Groups>) {
+        self.known.write().keep_counts(field, groups, &self.home.held);
+    }
+
+    /// Keeps which terms of these fields it has, if it is sealed and whole. An index that cannot be read is found out
+    /// when it is asked.
+    pub(crate) fn learn_terms(&self, pinned: &Pinned, fields: &[Field]) {
+        if let TermSource::Sealed(index) = &pinned.terms {
+            self.learn_terms_of(index, fields);
+        }
+    }
+
+    /// Whether nothing more can be learnt of it: it is not sealed, or its terms of these fields are known.
+    pub(crate) fn has_learnt(&self, fields: &[Field]) -> bool {
+        self.has_learnt_sealed(fields) || self.unsealed().is_some()
+    }
+
+    fn has_learnt_sealed(&self, fields: &[Field]) -> bool {
+        let has_all = |terms: &TermSet| fields.iter().all(|field| terms.has(*field));
+        self.loss.is_some() || self.known.read().needs_no_more(has_all)
+    }
+
+    fn learn_terms_of(&self, index: &IndexBytes, fields: &[Field]) {
+        if self.has_learnt_sealed(fields) {
             return;
         }
-        let found = sealed.index.open(None).and_then(|index| TermSet::of(&index));
-        *terms = found.ok().flatten().and_then(|found| self.home.held.keep_terms(found));
+        let mut known = self.known.write();
+        let learnt = index.open(None).and_then(|view| {
+            let before = known.terms().map(|terms| (**terms).clone());
+            let Some(mut terms) = before.or_else(|| TermSet::of(view.summary())) else { return Ok(None) };
+            for &field in fields {
+                if !terms.has(field) {
+                    index.expect_reads_of(|layout| {
+                        let section = layout.range_of(field);
+                        section.start..section.start + section.len() / TERMS_SHARE
+                    });
+                    terms.learn(&view, field)?;
+                }
+            }
+            Ok(Some(terms))
+        });
+        if let Some(terms) = learnt.ok().flatten() {
+            known.keep_terms(terms, &self.home.held);
+        }
     }
 
     /// Pins what is published of it: the answer stays readable when the segment is sealed or dropped.
@@ -473,8 +522,6 @@ impl<D: Disk> Segment<D> {
 
 impl<D: Disk> Drop for Segment<D> {
     fn drop(&mut self) {
-        if let Some(terms) = self.terms.get_mut().take() {
-            self.home.held.forget_terms(&terms);
-        }
+        self.known.get_mut().forget(&self.home.held);
     }
 }

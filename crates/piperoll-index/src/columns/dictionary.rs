@@ -1,6 +1,6 @@
 //! A column of a bitmap field: an id for each ordinal, and the terms that the ids stand for.
 
-use crate::bits::Bits;
+use crate::{bits::Bits, group::Labels};
 use foldhash::fast::RandomState;
 use piperoll_format::event::Field;
 use roaring::RoaringBitmap;
@@ -84,14 +84,22 @@ impl Interned {
 
     pub(crate) fn count(&self, among: &RoaringBitmap, each: &mut dyn FnMut(&[u8], u64)) {
         let mut counts = vec![0_u64; self.terms.len() + 1];
-        for ordinal in among {
-            let id = self.ids.get(ordinal as usize).copied().unwrap_or(0);
+        let mut count = |id: u32| {
             if let Some(count) = counts.get_mut(id as usize) {
                 *count += 1;
             }
+        };
+        if among.len() == self.ids.len() as u64 {
+            self.ids.iter().for_each(|id| count(*id));
+        } else {
+            among.iter().for_each(|ordinal| count(self.ids.get(ordinal as usize).copied().unwrap_or(0)));
         }
         let counted = self.terms.iter().zip(counts.iter().skip(1)).filter(|(_, count)| **count > 0);
         counted.for_each(|(term, count)| each(term, *count));
+    }
+
+    pub(crate) fn labels(&self) -> Labels {
+        Labels { terms: self.terms.iter().map(|term| term.to_vec()).collect(), of: self.ids.clone() }
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {

@@ -1,7 +1,9 @@
 //! Terms and postings of a bitmap field where they lie.
 
 use super::blocks::Blocks;
-use crate::{bits::Bits, error::IndexError, layout::SECTION_HEAD_BYTES, posting::Posting, wire::within};
+use crate::{
+    bits::Bits, error::IndexError, group::Labels, layout::SECTION_HEAD_BYTES, posting::Posting, wire::within,
+};
 use roaring::RoaringBitmap;
 use std::ops::Range;
 
@@ -52,6 +54,17 @@ impl BitmapSection {
         indices.into_iter().try_fold(0_u64, |sum, index| {
             Ok(sum.saturating_add(self.posting(blocks, index, end)?.cardinality()))
         })
+    }
+
+    /// The postings of those of the terms that are there.
+    pub(super) fn postings<'a>(
+        &self,
+        blocks: &Blocks<'a>,
+        terms: &[&[u8]],
+        end: u32,
+    ) -> Result<Vec<Posting<'a>>, IndexError> {
+        let indices = self.indices(blocks, terms)?;
+        indices.into_iter().map(|index| self.posting(blocks, index, end)).collect()
     }
 
     /// Where those of the terms stand that are there.
@@ -107,6 +120,21 @@ impl BitmapSection {
             }
         }
         Ok(())
+    }
+
+    /// Which term each event has.
+    pub(super) fn labels(&self, blocks: &Blocks<'_>, end: u32) -> Result<Labels, IndexError> {
+        let mut labels = Labels::none(end);
+        for (index, place) in (0..self.count).zip(1..) {
+            labels.terms.push(self.term(blocks, index)?.to_vec());
+            let put = |ordinal: u32| {
+                if let Some(label) = labels.of.get_mut(ordinal as usize) {
+                    *label = place;
+                }
+            };
+            self.posting(blocks, index, end)?.for_each(put).ok_or_else(|| self.damaged())?;
+        }
+        Ok(labels)
     }
 
     fn union(
@@ -167,5 +195,27 @@ impl BitmapSection {
         let length =
             to.checked_sub(from).ok_or_else(|| IndexError::damaged(ends + 4 * index, "ends that ascend"))?;
         blocks.part(parts + from, length, self.end)
+    }
+}
+
+/// How many ordinals below `end` are in one posting of each set; the postings of a set have none in common. `None` where
+/// those of one do not ascend.
+pub(super) fn count_common(mut sets: Vec<Vec<Posting<'_>>>, end: u32) -> Option<u64> {
+    let size = |set: &Vec<Posting<'_>>| set.iter().map(Posting::cardinality).sum::<u64>();
+    sets.sort_by_cached_key(size);
+    // The largest is only counted in the others, and not made a set of.
+    let Some(largest) = sets.pop() else { return Some(0) };
+    let mut common: Option<Bits> = None;
+    for set in &sets {
+        let mut bits = Bits::new(end);
+        set.iter().try_for_each(|posting| posting.add_to(&mut bits))?;
+        match &mut common {
+            Some(common) => common.keep(&bits),
+            None => common = Some(bits),
+        }
+    }
+    match common {
+        Some(common) => largest.iter().map(|posting| posting.count_in(&common)).sum(),
+        None => Some(size(&largest)),
     }
 }

@@ -3,15 +3,16 @@
 use super::blocks::Blocks;
 use crate::{
     error::IndexError,
-    layout::SECTION_HEAD_BYTES,
+    layout::{BLOCK_BYTES, SECTION_HEAD_BYTES},
     wire::{take_leb128, u64_at, within},
 };
 use roaring::RoaringBitmap;
 use std::ops::Range;
 
-/// Candidates around the expected place of a key are searched first: hashes lie evenly, the place of one is
-/// off by less than √n in all but freak cases.
-const WINDOW_ROOTS: usize = 1;
+/// Keys that lie together on a page.
+const PAGE_KEYS: usize = BLOCK_BYTES / 8;
+/// Hashes lie evenly: the place of one is off by more than so many times the root of their number only in freak cases.
+const ROOTS_OFF_MAX: usize = 2;
 
 /// The exact section.
 #[derive(Clone, Debug)]
@@ -27,6 +28,11 @@ impl ExactSection {
         within(range.start, fixed, range.end)
             .ok_or_else(|| IndexError::damaged(range.start, "keys that fit their section"))?;
         Ok(Self { range, keys })
+    }
+
+    /// Where it lies.
+    pub(super) fn range(&self) -> &Range<usize> {
+        &self.range
     }
 
     pub(super) fn find(&self, blocks: &Blocks<'_>, key: u64, end: u32) -> Result<RoaringBitmap, IndexError> {
@@ -49,16 +55,41 @@ impl ExactSection {
     }
 
     fn index_of(&self, blocks: &Blocks<'_>, key: u64) -> Result<Option<usize>, IndexError> {
-        let expected = (u128::from(key) * self.keys as u128) >> u64::BITS;
-        let expected = usize::try_from(expected).unwrap_or(0);
-        let reach = WINDOW_ROOTS * self.keys.isqrt() + 1;
-        let window = expected.saturating_sub(reach)..expected.saturating_add(reach).min(self.keys);
-        let place = self.search(blocks, key, window.clone())?;
-        let inside =
-            (place > window.start || window.start == 0) && (place < window.end || window.end == self.keys);
-        let place = if inside { place } else { self.search(blocks, key, 0..self.keys)? };
+        let place = match self.page_of(blocks, key)? {
+            Some(page) => self.search(blocks, key, page)?,
+            None => self.search(blocks, key, 0..self.keys)?,
+        };
         let is_it = place < self.keys && self.key(blocks, place)? == key;
         Ok(is_it.then_some(place))
+    }
+
+    /// The keys of the page on which a key is, if it is there: looked for from where it is expected, so that hardly any
+    /// other page is touched. `None` where it is far from there.
+    fn page_of(&self, blocks: &Blocks<'_>, key: u64) -> Result<Option<Range<usize>>, IndexError> {
+        // Pages of the file, which the section does not begin at the start of.
+        let skew = (self.range.start + SECTION_HEAD_BYTES) % BLOCK_BYTES / 8;
+        let expected = (u128::from(key) * self.keys as u128) >> u64::BITS;
+        let mut page = (usize::try_from(expected).unwrap_or(0) + skew) / PAGE_KEYS;
+        let mut upwards = None;
+        for _ in 0..=ROOTS_OFF_MAX * self.keys.isqrt() / PAGE_KEYS + 1 {
+            let keys = (page * PAGE_KEYS).saturating_sub(skew)
+                ..((page + 1) * PAGE_KEYS).saturating_sub(skew).min(self.keys);
+            if keys.is_empty() {
+                return Ok(None);
+            }
+            // One that would lie between two pages is not there, and either page tells.
+            if upwards != Some(true) && keys.start > 0 && key < self.key(blocks, keys.start)? {
+                (page, upwards) = (page - 1, Some(false));
+            } else if upwards != Some(false)
+                && keys.end < self.keys
+                && key > self.key(blocks, keys.end - 1)?
+            {
+                (page, upwards) = (page + 1, Some(true));
+            } else {
+                return Ok(Some(keys));
+            }
+        }
+        Ok(None)
     }
 
     /// The first index in `among` with a key not below `key`.

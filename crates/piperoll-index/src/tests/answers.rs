@@ -1,8 +1,10 @@
 //! What an index answers is what a scan of the events finds: random logs, random filters.
 
 use super::support::{CLASS, FrameSpec, Kind, Log, Message, cases};
-use crate::{Matches, evaluate, group};
-use piperoll_filter::{Filter, RecordFacts, parse};
+use crate::{
+    Matches, Share, TermSet, count_matches, cross, evaluate, group, term_text, terms::bitmap_fields,
+};
+use piperoll_filter::{Comparison, Expression, Filter, RecordFacts, Subject, parse};
 use piperoll_format::{
     event::{EventView, Field, Indexed, Kind as ValueKind},
     frame::ProducerKey,
@@ -241,16 +243,105 @@ proptest! {
     }
 }
 
+/// Conditions on bitmap fields that ask for values.
+fn look_ups() -> impl Strategy<Value = Filter> {
+    let fields = Field::ALL.iter().enumerate().filter(|(_, field)| field.indexed() == Indexed::Bitmap);
+    let places: Vec<usize> = fields.map(|(place, _)| place).collect();
+    let test = prop_oneof![Just(1_u8), Just(3_u8)];
+    let one = (prop::sample::select(places), test, any::<usize>(), any::<usize>()).prop_map(condition);
+    vec(one, 1..4).prop_map(|all| all.into_iter().reduce(Filter::and).unwrap())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases(256)))]
+
+    #[test]
+    fn counts_by_two_fields_are_those_of_a_scan(
+        frames in frames(),
+        filter in prop_oneof![filters(), Just(Filter::all())],
+        second in any::<prop::sample::Index>(),
+    ) {
+        let log = Log::new(&frames);
+        let (truth, _) = scan(&log, &filter, &(0..u32::MAX));
+        let among: RoaringBitmap = truth.into_iter().collect();
+        let fields: Vec<Field> = bitmap_fields().collect();
+        let second = *second.get(&fields);
+        for first in fields {
+            let crossed = log.ask(|terms| {
+                let mut found = BTreeMap::new();
+                cross(terms, [first, second], &among, &mut |[one, two], count| {
+                    let text = |field, term: Option<&[u8]>| term.map(|term| term_text(field, term).into_owned());
+                    assert_eq!(found.insert((text(first, one), text(second, two)), count), None);
+                }).unwrap();
+                found
+            });
+            let mut expected = BTreeMap::new();
+            for event in log.events.iter().filter(|event| among.contains(event.ordinal)) {
+                let event = EventView::stored(event.bytes.as_ref().unwrap()).unwrap();
+                *expected.entry((value(event, first), value(event, second))).or_insert(0) += 1;
+            }
+            prop_assert_eq!(crossed, expected, "{} and {}", first.name(), second.name());
+        }
+    }
+
+    #[test]
+    fn what_is_counted_without_a_set_is_what_matches(
+        frames in frames(),
+        filter in prop_oneof![2 => look_ups(), 1 => filters()],
+        is_part in any::<bool>(),
+    ) {
+        let log = Log::new(&frames);
+        let (truth, unreadable) = scan(&log, &filter, &(0..u32::MAX));
+        let end = log.ask(|terms| terms.summary().end);
+        let range = 0..end.saturating_sub(is_part.into());
+        let counted = log.ask(|terms| count_matches(&filter, terms, &range).unwrap());
+        if let Some(counted) = counted {
+            prop_assert_eq!(counted, truth.len() as u64, "{}", filter);
+            prop_assert!(unreadable.is_empty());
+            prop_assert!(range.end == end);
+        }
+    }
+
+    #[test]
+    fn the_terms_of_a_segment_never_promise_too_much(frames in frames(), filters in vec(filters(), 1..8)) {
+        let log = Log::new(&frames);
+        let Some(mut terms) = log.ask(|terms| TermSet::of(terms.summary())) else { return Ok(()) };
+        for learnt in [false, true] {
+            for filter in &filters {
+                let Expression::Compare(Comparison { subject: Subject::Field(field), test }) = filter.expression()
+                else { continue };
+                if learnt && field.indexed() == Indexed::Bitmap && !terms.has(*field) {
+                    terms = log.ask(|index| {
+                        let mut more = terms.clone();
+                        more.learn(index, *field).unwrap();
+                        more
+                    });
+                }
+                let (truth, _) = scan(&log, filter, &(0..u32::MAX));
+                match terms.share(*field, test) {
+                    Share::None => prop_assert!(truth.is_empty(), "{filter}"),
+                    Share::All => prop_assert_eq!(truth.len(), log.events.len(), "{}", filter),
+                    Share::Some => {}
+                }
+            }
+        }
+    }
+}
+
+/// The value of a bitmap field as people write it.
+fn value(event: EventView<'_>, field: Field) -> Option<String> {
+    let name = |number: u64| match field.enum_names().get(number as usize) {
+        Some(name) => (*name).to_owned(),
+        None => number.to_string(),
+    };
+    event.text(field).map(str::to_owned).or_else(|| event.number(field).map(name))
+}
+
 fn counts(log: &Log, field: Field, among: &RoaringBitmap) -> Vec<(Option<String>, u64)> {
     let mut counts = BTreeMap::new();
     for event in log.events.iter().filter(|event| among.contains(event.ordinal)) {
         let event = EventView::stored(event.bytes.as_ref().unwrap()).unwrap();
-        let name = |number: u64| match field.enum_names().get(number as usize) {
-            Some(name) => (*name).to_owned(),
-            None => number.to_string(),
-        };
-        let value = event.text(field).map(str::to_owned).or_else(|| event.number(field).map(name));
-        *counts.entry(value).or_insert(0) += 1;
+        *counts.entry(value(event, field)).or_insert(0) += 1;
     }
     counts.into_iter().collect()
 }

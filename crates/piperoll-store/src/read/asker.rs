@@ -92,7 +92,7 @@ pub(super) enum RuledOut {
 
 impl<'a> Asker<'a> {
     /// Somebody who is asked from time to time whether to give up, and for whom at most so many bytes of events are
-    /// read. `monotonic_ns` is a clock that only [`Work`] shows.
+    /// read. `monotonic_ns` is a clock: [`Work`] shows it, and it tells whether help pays.
     pub fn new(
         halt: &'a (dyn Fn() -> Option<Halt> + Sync),
         monotonic_ns: &'a (dyn Fn() -> u64 + Sync),
@@ -142,6 +142,11 @@ impl<'a> Asker<'a> {
             Some(Halt::Gone) => Err(ReadError::Cancelled),
             Some(Halt::Late) => Err(ReadError::Late),
         }
+    }
+
+    /// The clock.
+    pub(super) fn monotonic_ns(&self) -> u64 {
+        (self.monotonic_ns)()
     }
 
     /// Does something, and counts its time.

@@ -4,27 +4,25 @@ use super::{
     Reader,
     asker::Asker,
     error::ReadError,
-    matching::{for_each_match, for_each_ordinal},
+    matching::{Found, Summary, for_each_match, for_each_ordinal},
     pinned::SegmentReader,
     position::Order,
-    tally::{Tally, Values},
+    tally::Tally,
     values::combinations,
     walk::Question,
 };
-use crate::disk::Disk;
+use crate::{disk::Disk, groups::Groups, segment::Segment};
 use piperoll_filter::{Filter, Subject};
 use piperoll_format::{
     event::{Field, Indexed},
     names::Name,
 };
-use piperoll_index::{IndexError, Terms, group};
+use piperoll_index::{IndexError, TermSet, Terms, count_by, cross, term_text};
 use roaring::RoaringBitmap;
+use std::{borrow::Cow, sync::Arc};
 
 /// Most subjects that a count is grouped by.
 pub const GROUP_SUBJECTS_MAX: usize = 2;
-
-/// Terms of the first of two fields up to which it pays to make a bitmap for each.
-const TERMS_CROSSED_MAX: usize = 64;
 
 /// What to count.
 #[derive(Clone, Debug)]
@@ -62,7 +60,8 @@ pub struct Group {
 impl<D: Disk> Reader<D> {
     /// Counts what matches. `asker` is asked from time to time whether to give up.
     ///
-    /// Where the filter and the subjects have bitmaps, no event is read.
+    /// Where the filter and the subjects have bitmaps, no event is read. A segment of which every event matches is not
+    /// opened where its counts are known.
     pub fn count(&self, count: &Count, asker: &Asker<'_>) -> Result<Counted, ReadError> {
         count.group_by.iter().try_for_each(check_subject)?;
         if count.group_by.len() > GROUP_SUBJECTS_MAX {
@@ -72,12 +71,11 @@ impl<D: Disk> Reader<D> {
         let question = Question::new(&count.filter, Order::OldestFirst, asker, &self.core.helpers);
         let mut tally = Tally::default();
         let logs = self.core.catalog.logs_of(&count.tenant);
-        for_each_match(
-            &question,
-            &logs,
-            |reader, exact| count_segment(&question, reader, exact, &count.group_by),
-            |of_segment| tally.merge(of_segment),
-        )?;
+        let counting = Counting { question: &question, group_by: &count.group_by };
+        for_each_match(&question, &logs, &counting, |part: Part| {
+            tally.add_total(part.total);
+            tally.add_all(&part.groups)
+        })?;
         Ok(tally.into_counted(count.limit))
     }
 }
@@ -92,50 +90,6 @@ pub(super) fn check_subject(subject: &Subject) -> Result<(), ReadError> {
     Err(ReadError::NotCountedBy(subject.name(), why))
 }
 
-/// What one segment has of a count.
-fn count_segment(
-    question: &Question<'_>,
-    reader: &mut SegmentReader<'_>,
-    exact: &RoaringBitmap,
-    group_by: &[Subject],
-) -> Result<Tally, ReadError> {
-    let mut tally = Tally::default();
-    tally.add_total(exact.len());
-    if !group_by.is_empty() {
-        group_segment(question, reader, exact, group_by, &mut tally)?;
-    }
-    Ok(tally)
-}
-
-fn group_segment(
-    question: &Question<'_>,
-    reader: &mut SegmentReader<'_>,
-    exact: &RoaringBitmap,
-    group_by: &[Subject],
-    tally: &mut Tally,
-) -> Result<(), ReadError> {
-    let fields: Vec<Field> = group_by.iter().filter_map(bitmap_field).collect();
-    let has_bitmaps = |subject: &Subject| bitmap_field(subject).is_some() || *subject == Subject::Class;
-    let groups = if group_by.iter().all(has_bitmaps) {
-        reader.ask(|terms| by_bitmaps(terms, &fields, exact))?
-    } else {
-        None
-    };
-    let Some(groups) = groups else {
-        return by_reading(question, reader, exact, group_by, tally);
-    };
-    let class = reader.class().as_str().to_owned();
-    for (values, count) in groups {
-        let mut values = values.into_iter();
-        let of = |subject: &Subject| match subject {
-            Subject::Class => Some(class.clone()),
-            _ => values.next().flatten(),
-        };
-        tally.add(group_by.iter().map(of).collect(), count)?;
-    }
-    Ok(())
-}
-
 pub(super) fn bitmap_field(subject: &Subject) -> Option<Field> {
     match subject {
         Subject::Field(field) if field.indexed() == Indexed::Bitmap => Some(*field),
@@ -143,76 +97,104 @@ pub(super) fn bitmap_field(subject: &Subject) -> Option<Field> {
     }
 }
 
-type Counts = Vec<(Values, u64)>;
+/// What one segment has of a count.
+struct Part {
+    total: u64,
+    groups: Arc<Groups>,
+}
 
-/// Counts from bitmaps alone; `None` where reading the events is less work.
+struct Counting<'a> {
+    question: &'a Question<'a>,
+    group_by: &'a [Subject],
+}
+
+impl<D: Disk> Summary<D> for Counting<'_> {
+    type Part = Part;
+
+    fn known(&self, class: &Name, segment: &Segment<D>, terms: &TermSet) -> Option<Part> {
+        let total = terms.events().into();
+        let groups = match self.group_by {
+            [] => Arc::default(),
+            [Subject::Class] => {
+                let mut groups = Groups::default();
+                groups.push([Some(class.as_str().as_bytes())], total);
+                Arc::new(groups)
+            }
+            [subject] => segment.counts(bitmap_field(subject)?)?,
+            _ => return None,
+        };
+        Some(Part { total, groups })
+    }
+
+    fn of_count(&self) -> Option<fn(u64) -> Part> {
+        self.group_by.is_empty().then_some(|total| Part { total, groups: Arc::default() })
+    }
+
+    fn look(&self, found: Found<'_, '_, D>) -> Result<Part, ReadError> {
+        let Found { reader, exact, whole } = found;
+        let class = reader.class().clone();
+        let has_bitmaps = |subject: &Subject| bitmap_field(subject).is_some() || *subject == Subject::Class;
+        let groups = match self.group_by {
+            [] => Some(Groups::default()),
+            subjects if subjects.iter().all(has_bitmaps) => {
+                reader.expect_reads_of_fields(subjects.iter().filter_map(bitmap_field));
+                reader.ask(|terms| by_bitmaps(terms, subjects, &class, exact))?
+            }
+            _ => None,
+        };
+        let mut groups = match groups {
+            Some(groups) => groups,
+            None => self.by_reading(reader, exact)?,
+        };
+        groups.shrink();
+        let groups = Arc::new(groups);
+        if let (Some(segment), [subject]) = (whole, self.group_by)
+            && let Some(field) = bitmap_field(subject)
+        {
+            segment.learn_counts(field, &groups);
+        }
+        Ok(Part { total: exact.len(), groups })
+    }
+}
+
+impl Counting<'_> {
+    fn by_reading(&self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<Groups, ReadError> {
+        let mut tally = Tally::default();
+        for_each_ordinal(self.question, exact, |ordinal| {
+            let found =
+                reader.with_event(ordinal, |seen, event| combinations(self.group_by, seen.class, event))?;
+            found.iter().try_for_each(|values| tally.add(values, 1))
+        })?;
+        Ok(tally.into_groups())
+    }
+}
+
+/// Counts from bitmaps alone, by the class and by fields that have bitmaps; `None` where only reading tells: what cannot
+/// be read has no known value, and the index would say "none".
 fn by_bitmaps(
     terms: &dyn Terms,
-    fields: &[Field],
+    subjects: &[Subject],
+    class: &Name,
     exact: &RoaringBitmap,
-) -> Result<Option<Counts>, IndexError> {
+) -> Result<Option<Groups>, IndexError> {
     if !terms.unreadable()?.is_disjoint(exact) {
-        // What cannot be read has no known value: reading says so, the index would say "none".
         return Ok(None);
     }
-    match fields {
-        [] => Ok(Some(vec![(Vec::new(), exact.len())])),
-        [field] => {
-            let groups = group(terms, *field, exact)?;
-            Ok(groups.map(|groups| groups.into_iter().map(|(value, count)| (vec![value], count)).collect()))
-        }
-        [first, second, ..] => by_two(terms, *first, *second, exact),
+    let fields: Vec<Field> = subjects.iter().filter_map(bitmap_field).collect();
+    let mut groups = Groups::default();
+    let mut add = |found: [Option<&[u8]>; 2], count: u64| {
+        let mut texts = found.into_iter().zip(&fields);
+        let texts: [_; GROUP_SUBJECTS_MAX] = std::array::from_fn(|at| match subjects.get(at) {
+            Some(Subject::Class) => Some(Cow::Borrowed(class.as_str())),
+            _ => texts.next().and_then(|(term, field)| Some(term_text(*field, term?))),
+        });
+        let values = texts.iter().take(subjects.len());
+        groups.push(values.map(|value| value.as_ref().map(|text| text.as_bytes())), count);
+    };
+    match *fields.as_slice() {
+        [] => add([None, None], exact.len()),
+        [field] => count_by(terms, field, exact, &mut |term, count| add([term, None], count))?,
+        [first, second, ..] => cross(terms, [first, second], exact, &mut add)?,
     }
-}
-
-/// One bitmap for each term of the first field, the second counted within it.
-fn by_two(
-    terms: &dyn Terms,
-    first: Field,
-    second: Field,
-    exact: &RoaringBitmap,
-) -> Result<Option<Counts>, IndexError> {
-    let mut of_first = Vec::new();
-    terms.count_terms(first, exact, &mut |term, _| of_first.push(term.to_vec()))?;
-    if of_first.len() > TERMS_CROSSED_MAX {
-        return Ok(None);
-    }
-    let mut rest = exact.clone();
-    let mut counts = Vec::new();
-    for term in of_first {
-        let with_term = terms.with_terms(first, &[&term])? & exact;
-        rest -= &with_term;
-        let value = group(terms, first, &with_term)?
-            .and_then(|groups| groups.into_iter().find_map(|(value, _)| value));
-        cross(terms, value.as_ref(), second, &with_term, &mut counts)?;
-    }
-    cross(terms, None, second, &rest, &mut counts)?;
-    Ok(Some(counts))
-}
-
-fn cross(
-    terms: &dyn Terms,
-    value: Option<&String>,
-    second: Field,
-    within: &RoaringBitmap,
-    counts: &mut Counts,
-) -> Result<(), IndexError> {
-    if !within.is_empty() {
-        let groups = group(terms, second, within)?.unwrap_or_default();
-        counts.extend(groups.into_iter().map(|(other, count)| (vec![value.cloned(), other], count)));
-    }
-    Ok(())
-}
-
-fn by_reading(
-    question: &Question<'_>,
-    reader: &mut SegmentReader<'_>,
-    exact: &RoaringBitmap,
-    group_by: &[Subject],
-    tally: &mut Tally,
-) -> Result<(), ReadError> {
-    for_each_ordinal(question, exact, |ordinal| {
-        let found = reader.with_event(ordinal, |seen, event| combinations(group_by, seen.class, event))?;
-        found.into_iter().try_for_each(|values| tally.add(values, 1))
-    })
+    Ok(Some(groups))
 }

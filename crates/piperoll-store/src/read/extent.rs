@@ -133,8 +133,9 @@ fn open_candidate<'q, D: Disk>(
     log: &Log<D>,
     segment: &Segment<D>,
 ) -> Result<Option<SegmentReader<'q>>, ReadError> {
-    if is_ruled_out(question, log.class(), segment, log.trouble().is_none()) {
+    let is_whole = log.trouble().is_none();
+    if is_ruled_out(question, log.class(), segment, is_whole) {
         return Ok(None);
     }
-    open(question, log.class(), segment)
+    open(question, log.class(), segment, is_whole)
 }

@@ -10,23 +10,18 @@ use super::{
     error::ReadError,
     extent::Time,
     grid::Grid,
-    matching::{for_each_match, for_each_ordinal},
+    matching::{Found, Summary, for_each_match, for_each_ordinal},
     pinned::SegmentReader,
     position::Order,
     values::combinations,
     walk::Question,
 };
-use crate::disk::Disk;
+use crate::{disk::Disk, groups::values_of, segment::Segment};
 use piperoll_filter::{Filter, Subject};
 use piperoll_format::{event::Field, names::Name, units::UnixNanos};
-use piperoll_index::{IndexError, Terms, group};
+use piperoll_index::{IndexError, TermSet, Terms, term_text};
 use roaring::RoaringBitmap;
 use std::{collections::BTreeMap, ops::Range};
-
-/// Values of a segment up to which it pays to make a bitmap for each.
-const TERMS_CROSSED_MAX: usize = 64;
-/// Buckets of a segment up to which it pays to count the values in each.
-const PARTS_CROSSED_MAX: usize = 64;
 
 /// What to count, in which buckets.
 #[derive(Clone, Debug)]
@@ -84,12 +79,9 @@ impl<D: Disk> Reader<D> {
         let logs = self.core.catalog.logs_of(&histogram.tenant);
         let counting = Counting { histogram, question: &question };
         let mut grid = counting.grid();
-        for_each_match(
-            &question,
-            &logs,
-            |reader, exact| counting.segment(reader, exact),
-            |of_segment| grid.merge(of_segment),
-        )?;
+        for_each_match(&question, &logs, &counting, |of_segment: Grid| {
+            grid.merge(of_segment)
+        })?;
         let counts = std::mem::take(&mut grid.counts);
         let untimed = grid.untimed;
         grid.counts = vec![0; counts.len()];
@@ -115,15 +107,10 @@ impl Part {
     }
 
     /// Those of the events that are in it.
-    fn of(&self, events: &RoaringBitmap) -> RoaringBitmap {
+    fn for_each(&self, events: &RoaringBitmap, each: impl FnMut(u32)) {
         match self {
-            Self::Range(range) => {
-                let mut inside = events.clone();
-                inside.remove_range(..range.start);
-                inside.remove_range(range.end..);
-                inside
-            }
-            Self::Set(set) => events & set,
+            Self::Range(range) => events.range(range.clone()).for_each(each),
+            Self::Set(set) => (events & set).into_iter().for_each(each),
         }
     }
 }
@@ -152,8 +139,70 @@ impl Counting<'_> {
         Grid::new(self.histogram.borders.len().saturating_sub(1))
     }
 
-    fn segment(&self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<Grid, ReadError> {
+    fn by_reading(&self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<Grid, ReadError> {
+        let mut grid = self.grid();
+        let Histogram { time, borders, split_by, .. } = self.histogram;
+        for_each_ordinal(self.question, exact, |ordinal| {
+            let (at, found) = reader.with_event(ordinal, |seen, event| {
+                let at = match time {
+                    Time::Received => Some(seen.received),
+                    Time::Claimed => event.time(),
+                };
+                (
+                    at,
+                    split_by
+                        .iter()
+                        .flat_map(|by| combinations(std::slice::from_ref(by), seen.class, event))
+                        .collect::<Vec<_>>(),
+                )
+            })?;
+            let Some(at) = at else {
+                grid.untimed = grid.untimed.saturating_add(1);
+                return Ok(());
+            };
+            let Some(bucket) = bucket_of(borders, at) else { return Ok(()) };
+            grid.add(bucket, 1);
+            found.into_iter().flatten().try_for_each(|value| grid.add_value(bucket, value, 1))
+        })?;
+        Ok(grid)
+    }
+}
+
+impl<D: Disk> Summary<D> for Counting<'_> {
+    type Part = Grid;
+
+    fn known(&self, class: &Name, segment: &Segment<D>, terms: &TermSet) -> Option<Grid> {
+        let (earliest, latest) = match self.histogram.time {
+            Time::Received => segment.received_range()?,
+            Time::Claimed => terms.time_of_all()?,
+        };
+        let borders = &self.histogram.borders;
+        let borders_until = |time| borders.partition_point(|border| *border <= time);
+        if borders_until(earliest) != borders_until(latest) {
+            return None;
+        }
+        let mut grid = self.grid();
+        let Some(bucket) = bucket_of(borders, earliest) else { return Some(grid) };
+        grid.add(bucket, terms.events().into());
+        match &self.histogram.split_by {
+            None => {}
+            Some(Subject::Class) => {
+                grid.add_value(bucket, Some(class.to_string()), terms.events().into()).ok()?;
+            }
+            Some(subject) => {
+                for (key, count) in segment.counts(bitmap_field(subject)?)?.iter() {
+                    grid.add_value(bucket, values_of(key).pop().flatten(), count).ok()?;
+                }
+            }
+        }
+        Some(grid)
+    }
+
+    fn look(&self, Found { reader, exact, .. }: Found<'_, '_, D>) -> Result<Grid, ReadError> {
         let Histogram { time, borders, .. } = self.histogram;
+        if *time == Time::Claimed {
+            reader.expect_reads_of_fields([Field::Time]);
+        }
         let parts = reader.ask(|terms| match time {
             Time::Received => Ok(Some(by_frames(terms, borders)?)),
             Time::Claimed => by_times(terms, exact, borders, self.histogram.split_by.is_some()),
@@ -186,34 +235,6 @@ impl Counting<'_> {
                 grid.add_value(bucket, value.clone(), count)?;
             }
         }
-        Ok(grid)
-    }
-
-    fn by_reading(&self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<Grid, ReadError> {
-        let mut grid = self.grid();
-        let Histogram { time, borders, split_by, .. } = self.histogram;
-        for_each_ordinal(self.question, exact, |ordinal| {
-            let (at, found) = reader.with_event(ordinal, |seen, event| {
-                let at = match time {
-                    Time::Received => Some(seen.received),
-                    Time::Claimed => event.time(),
-                };
-                (
-                    at,
-                    split_by
-                        .iter()
-                        .flat_map(|by| combinations(std::slice::from_ref(by), seen.class, event))
-                        .collect::<Vec<_>>(),
-                )
-            })?;
-            let Some(at) = at else {
-                grid.untimed = grid.untimed.saturating_add(1);
-                return Ok(());
-            };
-            let Some(bucket) = bucket_of(borders, at) else { return Ok(()) };
-            grid.add(bucket, 1);
-            found.into_iter().flatten().try_for_each(|value| grid.add_value(bucket, value, 1))
-        })?;
         Ok(grid)
     }
 }
@@ -313,7 +334,7 @@ fn in_one_bucket(
     Ok(Some(Parts { by_bucket: vec![(bucket, Part::Set(timed))], untimed, ..Parts::default() }))
 }
 
-/// Counts by value from bitmaps alone; `None` where reading the events is less work, or says more.
+/// Counts by value from bitmaps alone; `None` where only reading the events tells.
 fn split(
     terms: &dyn Terms,
     field: Field,
@@ -323,40 +344,27 @@ fn split(
     if !terms.unreadable()?.is_disjoint(exact) {
         return Ok(None);
     }
-    let mut found = Vec::new();
-    terms.count_terms(field, exact, &mut |term, _| found.push(term.to_vec()))?;
-    if found.len() <= TERMS_CROSSED_MAX {
-        return Ok(Some(by_terms(terms, field, exact, (&found, parts))?));
-    }
-    if parts.len() > PARTS_CROSSED_MAX {
-        return Ok(None);
-    }
-    let mut valued = Vec::new();
+    let labels = terms.labels(field)?;
+    let mut counts = vec![0_u64; labels.places()];
+    let mut valued: Vec<Vec<(usize, u64)>> = vec![Vec::new(); labels.places()];
     for (bucket, part) in parts {
-        let groups = group(terms, field, &part.of(exact))?.unwrap_or_default();
-        valued.extend(groups.into_iter().map(|(value, count)| (value, vec![(*bucket, count)])));
+        // Few values are in a bucket, when there are many buckets.
+        let mut found = Vec::new();
+        part.for_each(exact, |ordinal| {
+            let place = labels.place(ordinal);
+            if let Some(count) = counts.get_mut(place) {
+                if *count == 0 {
+                    found.push(place);
+                }
+                *count += 1;
+            }
+        });
+        for place in found {
+            if let Some((count, of_value)) = counts.get_mut(place).zip(valued.get_mut(place)) {
+                of_value.push((*bucket, std::mem::take(count)));
+            }
+        }
     }
-    Ok(Some(valued))
-}
-
-fn by_terms(
-    terms: &dyn Terms,
-    field: Field,
-    exact: &RoaringBitmap,
-    (found, parts): (&[Vec<u8>], &[(usize, Part)]),
-) -> Result<Valued, IndexError> {
-    let counts = |events: &RoaringBitmap| {
-        parts.iter().map(|(bucket, part)| (*bucket, part.count_in(events))).collect::<Vec<_>>()
-    };
-    let mut rest = exact.clone();
-    let mut valued = Vec::new();
-    for term in found {
-        let with_term = terms.with_terms(field, &[term])? & exact;
-        rest -= &with_term;
-        let groups = group(terms, field, &with_term)?.unwrap_or_default();
-        let value = groups.into_iter().find_map(|(value, _)| value);
-        valued.push((value, counts(&with_term)));
-    }
-    valued.push((None, counts(&rest)));
-    Ok(valued)
+    let text = |place| labels.term(place).map(|term| term_text(field, term).into_owned());
+    Ok(Some(valued.into_iter().enumerate().map(|(place, counts)| (text(place), counts)).collect()))
 }

@@ -5,20 +5,20 @@ use super::{
     asker::Asker,
     count::{bitmap_field, check_subject},
     error::ReadError,
-    matching::{for_each_match, for_each_ordinal},
+    matching::{Found, Summary, for_each_match, for_each_ordinal},
     pinned::SegmentReader,
     position::Order,
     tally::Tally,
     values::combinations,
     walk::Question,
 };
-use crate::disk::Disk;
+use crate::{disk::Disk, groups::Groups, segment::Segment};
 use piperoll_filter::{Filter, Subject};
 use piperoll_format::{
     event::{Field, Kind},
     names::Name,
 };
-use piperoll_index::{Group, IndexError, Terms, group};
+use piperoll_index::{Group, IndexError, TermSet, Terms, group};
 use roaring::RoaringBitmap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -63,12 +63,9 @@ impl<D: Disk> Reader<D> {
         let logs = self.core.catalog.logs_of(&list.tenant);
         let (listing, mut tally) =
             (Listing { list, question: &question, read: AtomicU64::new(0) }, Tally::default());
-        for_each_match(
-            &question,
-            &logs,
-            |reader, exact| listing.segment(reader, exact),
-            |of_segment| tally.merge(of_segment).map_err(too_many_values),
-        )?;
+        for_each_match(&question, &logs, &listing, |of_segment: Groups| {
+            tally.add_all(&of_segment).map_err(too_many_values)
+        })?;
         let counted = tally.into_counted(list.limit);
         let values = counted.groups.into_iter();
         Ok(Listed {
@@ -87,13 +84,19 @@ struct Listing<'a> {
     read: AtomicU64,
 }
 
-impl Listing<'_> {
-    fn segment(&self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<Tally, ReadError> {
+impl<D: Disk> Summary<D> for Listing<'_> {
+    type Part = Groups;
+
+    fn known(&self, _: &Name, _: &Segment<D>, _: &TermSet) -> Option<Groups> {
+        None
+    }
+
+    fn look(&self, Found { reader, exact, .. }: Found<'_, '_, D>) -> Result<Groups, ReadError> {
         let (list, mut tally) = (self.list, Tally::default());
         if list.subject == Subject::Class {
             let class = reader.class().as_str().to_owned();
             self.add(&mut tally, Some(class), exact.len())?;
-            return Ok(tally);
+            return Ok(tally.into_groups());
         }
         let groups = match bitmap_field(&list.subject) {
             Some(field) => reader.ask(|terms| by_bitmaps(terms, field, &list.begins, exact))?,
@@ -105,9 +108,11 @@ impl Listing<'_> {
             }
             None => self.by_reading(reader, exact, &mut tally)?,
         }
-        Ok(tally)
+        Ok(tally.into_groups())
     }
+}
 
+impl Listing<'_> {
     fn by_reading(
         &self,
         reader: &mut SegmentReader<'_>,
@@ -132,7 +137,7 @@ impl Listing<'_> {
         if !value.as_ref().is_some_and(|value| value.starts_with(&self.list.begins)) {
             return Ok(());
         }
-        tally.add(vec![value], count).map_err(too_many_values)
+        tally.add(&[value], count).map_err(too_many_values)
     }
 }
 

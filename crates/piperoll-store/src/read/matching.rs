@@ -3,11 +3,12 @@
 use super::{
     error::ReadError,
     pinned::{Decided, SegmentReader},
-    walk::{Question, is_ruled_out, open, share},
+    walk::{Outlook, Question, open, outlook, share},
 };
 use crate::{catalog::Log, disk::Disk, segment::Segment};
 use parking_lot::Mutex;
-use piperoll_format::units::Sequence;
+use piperoll_format::{names::Name, units::Sequence};
+use piperoll_index::TermSet;
 use roaring::RoaringBitmap;
 use std::{ops::Range, sync::Arc};
 
@@ -16,6 +17,34 @@ const EVENTS_BETWEEN_CHECKS: usize = 1_024;
 /// Events that are decided at one time, by as many threads as are free.
 pub(super) const EVENTS_DECIDED_MAX: usize = 1 << 18;
 
+/// What is made of the matches of each segment.
+pub(super) trait Summary<D: Disk>: Sync {
+    /// What a segment gives.
+    type Part;
+
+    /// What a segment gives of which every event matches, where that is known without opening it. It has as many events
+    /// as its terms say.
+    fn known(&self, class: &Name, segment: &Segment<D>, terms: &TermSet) -> Option<Self::Part>;
+
+    /// What so many matches give, where their number is all that is asked for.
+    fn of_count(&self) -> Option<fn(u64) -> Self::Part> {
+        None
+    }
+
+    /// What a segment gives.
+    fn look(&self, found: Found<'_, '_, D>) -> Result<Self::Part, ReadError>;
+}
+
+/// The matches of a segment.
+pub(super) struct Found<'a, 'q, D: Disk> {
+    pub(super) reader: &'a mut SegmentReader<'q>,
+    /// Their ordinals.
+    pub(super) exact: &'a RoaringBitmap,
+    /// The segment, where these are all of its events, and nothing is wrong with it or its log: what is found of them may
+    /// be kept.
+    pub(super) whole: Option<&'a Segment<D>>,
+}
+
 /// A segment that may have matches.
 struct Candidate<'a, D: Disk> {
     log: &'a Log<D>,
@@ -23,18 +52,21 @@ struct Candidate<'a, D: Disk> {
     /// Which sequences it should have.
     expected: Range<Sequence>,
     is_whole: bool,
+    /// All of it matches.
+    is_wanted_whole: bool,
 }
 
 /// Looks at every segment of the logs that has matches, several at one time, and takes in what each look gave, one
 /// after the other and in no order. What damage took of the matches is an error.
-pub(super) fn for_each_match<D: Disk, P>(
+pub(super) fn for_each_match<D: Disk, S: Summary<D>>(
     question: &Question<'_>,
     logs: &[Arc<Log<D>>],
-    look: impl Fn(&mut SegmentReader<'_>, &RoaringBitmap) -> Result<P, ReadError> + Sync,
-    take: impl FnMut(P) -> Result<(), ReadError> + Send,
+    summary: &S,
+    mut take: impl FnMut(S::Part) -> Result<(), ReadError> + Send,
 ) -> Result<(), ReadError> {
     let snapshots: Vec<_> = logs.iter().map(|log| (log, log.snapshot())).collect();
     let mut candidates = Vec::new();
+    question.asker.check()?;
     for (log, segments) in &snapshots {
         let is_whole = log.trouble().is_none();
         // Where something is wrong with a log, one that seems empty may lack something.
@@ -42,31 +74,61 @@ pub(super) fn for_each_match<D: Disk, P>(
         question.asker.meets_segments(segments.iter().filter(is_there).count());
         let end = segments.last().map_or(Sequence(0), |segment| segment.end());
         for segment in segments.iter().filter(is_there) {
-            if !is_ruled_out(question, log.class(), segment, is_whole) {
-                let expected = share(segments, segment, &(Sequence(0)..end));
-                candidates.push(Candidate { log, segment, expected, is_whole });
-            }
+            let is_wanted_whole = match outlook(question, log.class(), segment, is_whole) {
+                Outlook::Nothing => continue,
+                Outlook::Unknown => false,
+                Outlook::Everything(terms) => match summary.known(log.class(), segment, &terms) {
+                    Some(part) => {
+                        take(part)?;
+                        continue;
+                    }
+                    None => true,
+                },
+            };
+            let expected = share(segments, segment, &(Sequence(0)..end));
+            candidates.push(Candidate { log, segment, expected, is_whole, is_wanted_whole });
         }
     }
     let take = Mutex::new(take);
-    question.helpers.for_each(&candidates, |candidate| {
-        let Some(found) = look_at(question, candidate, &look)? else { return Ok(()) };
+    let clock = || question.asker.monotonic_ns();
+    question.helpers.for_each(&candidates, clock, |candidate| {
+        let Some(found) = look_at(question, candidate, summary)? else { return Ok(()) };
         take.lock()(found)
     })
 }
 
-fn look_at<D: Disk, P>(
+fn look_at<D: Disk, S: Summary<D>>(
     question: &Question<'_>,
-    Candidate { log, segment, expected, is_whole }: &Candidate<'_, D>,
-    look: impl Fn(&mut SegmentReader<'_>, &RoaringBitmap) -> Result<P, ReadError>,
-) -> Result<Option<P>, ReadError> {
-    let Some(mut reader) = open(question, log.class(), segment)? else { return Ok(None) };
+    Candidate { log, segment, expected, is_whole, is_wanted_whole }: &Candidate<'_, D>,
+    summary: &S,
+) -> Result<Option<S::Part>, ReadError> {
+    let Some(mut reader) = open(question, log.class(), segment, *is_whole)? else { return Ok(None) };
     let holes = reader.holes(question.filter, expected, *is_whole)?;
     if let Some(hole) = holes.first() {
         return Err(reader.lost(hole));
     }
-    let exact = exact_matches(question, &mut reader, expected)?;
-    if exact.is_empty() { Ok(None) } else { look(&mut reader, &exact).map(Some) }
+    let is_explained = question.asker.is_explaining();
+    if let Some(of_count) = summary.of_count().filter(|_| !is_explained)
+        && let Some(count) = reader.count_matches(question.filter, expected)?
+    {
+        return Ok(Some(of_count(count)));
+    }
+    let exact = if *is_wanted_whole && !is_explained {
+        // It has terms, so it is sealed, and each of its ordinals is an event that can be read.
+        let mut all = RoaringBitmap::new();
+        question.asker.finds(all.insert_range(reader.ordinals(expected)));
+        all
+    } else {
+        exact_matches(question, &mut reader, expected)?
+    };
+    if exact.is_empty() {
+        return Ok(None);
+    }
+    // It may have got its terms just now.
+    let terms = segment.terms().filter(|_| *is_whole);
+    let is_everything = terms.is_some_and(|terms| exact.len() == u64::from(terms.events()));
+    let whole = is_everything.then_some(*segment);
+    summary.look(Found { reader: &mut reader, exact: &exact, whole }).map(Some)
 }
 
 /// The ordinals that match, every one verified where the index alone could not tell.
@@ -102,7 +164,8 @@ pub(super) fn decide(
 ) -> Result<Decided, ReadError> {
     let pieces: Vec<&[u32]> = ordinals.chunks(EVENTS_BETWEEN_CHECKS).collect();
     let decided = Mutex::new(Decided::default());
-    question.helpers.for_each(&pieces, |piece| {
+    let clock = || question.asker.monotonic_ns();
+    question.helpers.for_each(&pieces, clock, |piece| {
         question.asker.check()?;
         let of_piece = reader.decide(question.filter, question.needles.as_ref(), piece)?;
         let mut decided = decided.lock();

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use piperoll_filter::{Filter, Needles, RecordFacts};
 use piperoll_format::{
     envelope::Envelope,
-    event::EventView,
+    event::{EventView, Field},
     frame::check_frame_head,
     limits::SEGMENT_HEADER_BYTES,
     names::Name,
@@ -19,7 +19,10 @@ use piperoll_format::{
     units::{Offset, Ordinal, Sequence, UnixNanos},
     walk::{ByteSource, walk},
 };
-use piperoll_index::{Columns, FrameRow, GoodBlocks, IndexError, Matches, Terms, checked_event, evaluate};
+use piperoll_index::{
+    Columns, FrameRow, GoodBlocks, IndexError, IndexLayout, Matches, Terms, checked_event, count_matches,
+    evaluate,
+};
 use roaring::RoaringBitmap;
 use std::{
     convert::Infallible,
@@ -27,6 +30,9 @@ use std::{
     ops::Range,
     sync::{Arc, OnceLock},
 };
+
+/// Where less than one of so many events will be read, the kernel is told to read no more around them.
+const SPARSE_SHARE: u64 = 32;
 
 /// An event as it was committed, with all that the daemon says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,6 +195,13 @@ impl<'q> SegmentReader<'q> {
         Ok(self.remade.get_or_init(|| columns))
     }
 
+    /// Tells that most of what the index has of these fields will be read.
+    pub(super) fn expect_reads_of_fields(&self, fields: impl IntoIterator<Item = Field>) {
+        if let TermSource::Sealed(index) = &self.pinned.terms {
+            fields.into_iter().for_each(|field| index.expect_reads_of(|layout| layout.range_of(field)));
+        }
+    }
+
     /// The ordinals that match: surely, and those of which the bytes decide.
     pub(super) fn matches(&self, filter: &Filter, ordinals: &Range<u32>) -> Result<Matches, ReadError> {
         let (class, asker) = (self.pinned.class.as_str(), self.asker);
@@ -200,8 +213,32 @@ impl<'q> SegmentReader<'q> {
                 asker.meets(condition, &found);
             }
         }
-        asker.finds(matches.sure.len().saturating_add(matches.maybe.len()));
+        let found = matches.sure.len().saturating_add(matches.maybe.len());
+        asker.finds(found);
+        let events = u64::from(ordinals.end.saturating_sub(ordinals.start));
+        let is_sparse = |events_read: u64| events_read.saturating_mul(SPARSE_SHARE) < events;
+        self.pinned.log.expect_sparse_reads(is_sparse(found));
+        if !is_sparse(matches.maybe.len())
+            && let TermSource::Sealed(index) = &self.pinned.terms
+        {
+            index.expect_reads_of(IndexLayout::range_of_events);
+        }
         Ok(matches)
+    }
+
+    /// How many events in `sequences` match, where the index tells without a set of them.
+    pub(super) fn count_matches(
+        &mut self,
+        filter: &Filter,
+        sequences: &Range<Sequence>,
+    ) -> Result<Option<u64>, ReadError> {
+        let (asker, ordinals) = (self.asker, self.ordinals(sequences));
+        let count =
+            asker.timed(Stage::Index, || self.ask(|terms| count_matches(filter, terms, &ordinals)))?;
+        if let Some(count) = count {
+            asker.finds(count);
+        }
+        Ok(count)
     }
 
     /// What damage took of the sequences that the segment should have, where matches may have been among it.
@@ -317,13 +354,15 @@ impl<'q> SegmentReader<'q> {
     /// Where an event's bytes are in the `.log`; its frame is the touched one then.
     fn place(&mut self, ordinal: u32) -> Result<Range<usize>, ReadError> {
         let sequence = Ordinal(ordinal).sequence_from(self.pinned.first);
-        if !self.frame.as_ref().is_some_and(|frame| frame.row.holds(ordinal)) {
-            let row = self.ask(|terms| terms.frame_of(ordinal))?;
+        let is_touched = self.frame.as_ref().is_some_and(|frame| frame.row.holds(ordinal));
+        let (row, field, check) = self.ask(|terms| {
+            let row = if is_touched { None } else { terms.frame_of(ordinal)? };
+            Ok((row, terms.field_offset(ordinal)?, terms.event_check(ordinal)?))
+        })?;
+        if !is_touched {
             let row = row.ok_or_else(|| self.damaged_frame(format!("no frame holds event {sequence}")))?;
             self.frame = Some(self.touch(row)?);
         }
-        let (field, check) =
-            self.ask(|terms| Ok((terms.field_offset(ordinal)?, terms.event_check(ordinal)?)))?;
         let bytes = self.pinned.log.from(Offset(field.into())).unwrap_or_default();
         let event = checked_event(bytes, check).ok_or_else(|| self.damaged_event(sequence))?;
         let start = field as usize + event.start;

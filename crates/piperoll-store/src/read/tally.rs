@@ -4,6 +4,8 @@ use super::{
     count::{Counted, Group},
     error::ReadError,
 };
+use crate::groups::{Groups, put_key, values_of};
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 /// Most groups that one count holds while it runs.
@@ -18,8 +20,11 @@ pub(super) type Values = Vec<Option<String>>;
 #[derive(Default)]
 pub(super) struct Tally {
     total: u64,
-    groups: HashMap<Values, u64>,
-    value_bytes: usize,
+    /// By the key of their values.
+    groups: HashMap<Box<[u8]>, u64, RandomState>,
+    key_bytes: usize,
+    /// For the key that is being made.
+    key: Vec<u8>,
 }
 
 impl Tally {
@@ -29,37 +34,49 @@ impl Tally {
     }
 
     /// So many events more are in a group. Fails where there are too many groups.
-    pub(super) fn add(&mut self, values: Values, count: u64) -> Result<(), ReadError> {
-        if let Some(so_far) = self.groups.get_mut(&values) {
+    pub(super) fn add(&mut self, values: &[Option<String>], count: u64) -> Result<(), ReadError> {
+        let mut key = std::mem::take(&mut self.key);
+        key.clear();
+        put_key(values.iter().map(|value| value.as_ref().map(String::as_bytes)), &mut key);
+        let added = self.add_key(&key, count);
+        self.key = key;
+        added
+    }
+
+    /// Takes in the groups of a segment.
+    pub(super) fn add_all(&mut self, groups: &Groups) -> Result<(), ReadError> {
+        groups.iter().try_for_each(|(key, count)| self.add_key(key, count))
+    }
+
+    fn add_key(&mut self, key: &[u8], count: u64) -> Result<(), ReadError> {
+        if let Some(so_far) = self.groups.get_mut(key) {
             *so_far = so_far.saturating_add(count);
             return Ok(());
         }
-        let bytes: usize = values.iter().flatten().map(String::len).sum();
-        self.value_bytes = self.value_bytes.saturating_add(bytes);
+        self.key_bytes = self.key_bytes.saturating_add(key.len());
         if self.groups.len() >= GROUPS_MAX {
             return Err(ReadError::TooManyGroups { max: GROUPS_MAX, what: "different values" });
         }
-        if self.value_bytes > GROUP_VALUE_BYTES_MAX {
+        if self.key_bytes > GROUP_VALUE_BYTES_MAX {
             return Err(ReadError::TooManyGroups { max: GROUP_VALUE_BYTES_MAX, what: "bytes of values" });
         }
-        self.groups.insert(values, count);
+        self.groups.insert(key.into(), count);
         Ok(())
     }
 
-    /// Takes in what another one has.
-    pub(super) fn merge(&mut self, other: Self) -> Result<(), ReadError> {
-        self.add_total(other.total);
-        if self.groups.is_empty() {
-            (self.groups, self.value_bytes) = (other.groups, other.value_bytes);
-            return Ok(());
+    /// Its groups in a row: those of a segment.
+    pub(super) fn into_groups(self) -> Groups {
+        let mut groups = Groups::default();
+        for (key, count) in &self.groups {
+            groups.push_key(key, *count);
         }
-        other.groups.into_iter().try_for_each(|(values, count)| self.add(values, count))
+        groups
     }
 
     /// The largest groups.
     pub(super) fn into_counted(self, limit: usize) -> Counted {
-        let mut groups: Vec<_> =
-            self.groups.into_iter().map(|(values, count)| Group { values, count }).collect();
+        let group = |(key, count): (Box<[u8]>, u64)| Group { values: values_of(&key), count };
+        let mut groups: Vec<_> = self.groups.into_iter().map(group).collect();
         groups.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.values.cmp(&b.values)));
         let groups_omitted = groups.len().saturating_sub(limit) as u64;
         groups.truncate(limit);
@@ -82,7 +99,7 @@ mod tests {
             [(value("b"), 2), (vec![None], 1), (value("a"), 2), (value("c"), 1), (value("c"), 4)]
         {
             tally.add_total(count);
-            tally.add(values, count).unwrap();
+            tally.add(&values, count).unwrap();
         }
         let counted = tally.into_counted(3);
         let found: Vec<_> = counted.groups.iter().map(|group| (group.values.clone(), group.count)).collect();
@@ -94,15 +111,15 @@ mod tests {
     fn too_many_groups_are_an_error_and_not_a_shorter_answer() {
         let mut tally = Tally::default();
         for number in 0..GROUPS_MAX {
-            tally.add(value(&number.to_string()), 1).unwrap();
+            tally.add(&value(&number.to_string()), 1).unwrap();
         }
-        tally.add(value("0"), 1).unwrap();
-        let error = tally.add(value("one more"), 1).unwrap_err();
+        tally.add(&value("0"), 1).unwrap();
+        let error = tally.add(&value("one more"), 1).unwrap_err();
         assert!(error.to_string().starts_with("more than 100000 different values"), "{error}");
 
         let mut tally = Tally::default();
         let long = "x".repeat(64 * 1024);
-        let error = (0..).find_map(|number| tally.add(value(&format!("{long}{number}")), 1).err()).unwrap();
+        let error = (0..).find_map(|number| tally.add(&value(&format!("{long}{number}")), 1).err()).unwrap();
         assert!(error.to_string().starts_with("more than 33554432 bytes of values"), "{error}");
     }
 }

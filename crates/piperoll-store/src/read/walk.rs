@@ -2,6 +2,7 @@
 
 use super::{
     asker::{Asker, RuledOut, Stage},
+    count::bitmap_field,
     error::{Place, ReadError},
     helpers::Helpers,
     holes::Hole,
@@ -12,12 +13,13 @@ use super::{
     zone::{Verdict, Zone},
 };
 use crate::{catalog::Log, disk::Disk, segment::Segment};
-use piperoll_filter::{Filter, Needles};
+use piperoll_filter::{Expression, Filter, Needles};
 use piperoll_format::{
+    event::Field,
     names::Name,
     units::{Sequence, UnixNanos},
 };
-use piperoll_index::Matches;
+use piperoll_index::{Matches, TermSet};
 use roaring::{RoaringBitmap, bitmap::IntoIter};
 use std::{ops::Range, sync::Arc};
 
@@ -26,6 +28,11 @@ const EVENTS_BETWEEN_CHECKS: u32 = 1_024;
 /// Events that a walk decides at first, where the index cannot. Then twice as many each time: a page whose matches
 /// are common reads few, one whose matches are rare reads in bulk, and none reads much more than twice what it must.
 const EVENTS_DECIDED_MIN: usize = 1_024;
+
+/// Segments that are opened for the first time, one after the other, before others are opened ahead of the walk.
+const LEARNT_ALONE_MAX: usize = 3;
+/// Segments that are opened ahead.
+const LEARNT_AHEAD: usize = 32;
 
 /// What is asked of every log.
 pub(super) struct Question<'q> {
@@ -49,6 +56,8 @@ pub(super) struct Walk<'q, D: Disk> {
     question: &'q Question<'q>,
     class: Name,
     segments: Arc<Vec<Arc<Segment<D>>>>,
+    /// Where the segment that comes next stood when it was last looked for: newest first, the place behind it.
+    place: usize,
     /// What is left; shrinks from the end that comes first in the order.
     left: Range<Sequence>,
     /// No event that is left comes earlier in the order.
@@ -58,6 +67,8 @@ pub(super) struct Walk<'q, D: Disk> {
     looked: u32,
     /// How many events are decided next.
     decides: usize,
+    /// Segments that it had to open for the first time.
+    learnt: usize,
     /// Nothing is wrong with the log: what a sealed segment lacks at its end was accepted as lost.
     is_whole: bool,
 }
@@ -89,31 +100,48 @@ fn take_first(set: &mut RoaringBitmap, order: Order, border: u32) -> RoaringBitm
     }
 }
 
-/// Whether no event of a segment can match, by what is known of it without opening it. `is_whole` says that nothing is
-/// wrong with its log.
+/// What a question finds in a segment, by what is known of it without opening it.
+pub(super) enum Outlook {
+    /// No event.
+    Nothing,
+    /// Nobody knows.
+    Unknown,
+    /// Every event, of which there are as many as the terms say.
+    Everything(Arc<TermSet>),
+}
+
+/// Looks at a segment without opening it. `is_whole` says that nothing is wrong with its log.
+pub(super) fn outlook<D: Disk>(
+    question: &Question<'_>,
+    class: &Name,
+    segment: &Segment<D>,
+    is_whole: bool,
+) -> Outlook {
+    let (received, expression) = (segment.received_range(), question.filter.expression());
+    if (Zone { class, received, terms: None }).judge(expression) == Verdict::None {
+        question.asker.rules_out(RuledOut::ByTime);
+        return Outlook::Nothing;
+    }
+    // What a segment lacks at its end may have had any terms.
+    let Some(terms) = segment.terms().filter(|_| is_whole) else { return Outlook::Unknown };
+    match (Zone { class, received, terms: Some(&terms) }).judge(expression) {
+        Verdict::None => {
+            question.asker.rules_out(RuledOut::ByTerms);
+            Outlook::Nothing
+        }
+        Verdict::Perhaps => Outlook::Unknown,
+        Verdict::All => Outlook::Everything(terms),
+    }
+}
+
+/// Whether no event of a segment can match, by what is known of it without opening it.
 pub(super) fn is_ruled_out<D: Disk>(
     question: &Question<'_>,
     class: &Name,
     segment: &Segment<D>,
     is_whole: bool,
 ) -> bool {
-    if is_out_of_time(question, class, segment) {
-        question.asker.rules_out(RuledOut::ByTime);
-        return true;
-    }
-    // What a segment lacks at its end may have had any terms.
-    let Some(terms) = segment.terms().filter(|_| is_whole) else { return false };
-    let zone = Zone { class, received: segment.received_range(), terms: Some(&terms) };
-    let is_ruled_out = zone.judge(question.filter.expression()) == Verdict::None;
-    if is_ruled_out {
-        question.asker.rules_out(RuledOut::ByTerms);
-    }
-    is_ruled_out
-}
-
-fn is_out_of_time<D: Disk>(question: &Question<'_>, class: &Name, segment: &Segment<D>) -> bool {
-    let zone = Zone { class, received: segment.received_range(), terms: None };
-    zone.judge(question.filter.expression()) == Verdict::None
+    matches!(outlook(question, class, segment, is_whole), Outlook::Nothing)
 }
 
 /// Opens a segment that was not ruled out: `None` where it is only now, or retention has taken it.
@@ -121,21 +149,41 @@ pub(super) fn open<'q, D: Disk>(
     question: &Question<'q>,
     class: &Name,
     segment: &Segment<D>,
+    is_whole: bool,
 ) -> Result<Option<SegmentReader<'q>>, ReadError> {
     let asker = question.asker;
     asker.check()?;
-    match asker.timed(Stage::Open, || segment.pin()) {
-        // A segment that nobody had opened yet tells its times only now.
-        Ok(_) if is_out_of_time(question, class, segment) => {
-            asker.rules_out(RuledOut::ByTime);
-            Ok(None)
+    let pin = || {
+        let pinned = segment.pin()?;
+        // What nobody had asked of it, its times too, it tells only now.
+        segment.learn_terms(&pinned, &bitmap_fields(question.filter));
+        Ok(pinned)
+    };
+    match asker.timed(Stage::Open, pin) {
+        Ok(pinned) => {
+            let is_ruled_out = is_ruled_out(question, class, segment, is_whole);
+            Ok((!is_ruled_out).then(|| SegmentReader::new(pinned, asker)))
         }
-        Ok(pinned) => Ok(Some(SegmentReader::new(pinned, asker))),
         Err(error) => match (Place { class, first: segment.first(), end: segment.end() }).error(error) {
             Some(error) => Err(error),
             None => Ok(None),
         },
     }
+}
+
+/// The fields with bitmaps that a filter compares.
+fn bitmap_fields(filter: &Filter) -> Vec<Field> {
+    let mut fields = Vec::new();
+    let mut left = vec![filter.expression()];
+    while let Some(expression) = left.pop() {
+        match expression {
+            Expression::All => {}
+            Expression::And(parts) | Expression::Or(parts) => left.extend(parts),
+            Expression::Not(part) => left.push(part),
+            Expression::Compare(comparison) => fields.extend(bitmap_field(&comparison.subject)),
+        }
+    }
+    fields
 }
 
 /// Which sequences of `asked` should be in a segment: it should end where the next one begins.
@@ -161,8 +209,13 @@ impl<'q, D: Disk> Walk<'q, D> {
             Order::NewestFirst => UnixNanos(i64::MAX),
             Order::OldestFirst => UnixNanos(i64::MIN),
         };
+        let place = match question.order {
+            Order::NewestFirst => segments.partition_point(|segment| segment.first() < left.end),
+            Order::OldestFirst => segments.partition_point(|segment| segment.end() <= left.start),
+        };
         let mut walk = Self {
             question,
+            place,
             class: log.class().clone(),
             segments,
             left,
@@ -171,6 +224,7 @@ impl<'q, D: Disk> Walk<'q, D> {
             ready: None,
             looked: 0,
             decides: EVENTS_DECIDED_MIN,
+            learnt: 0,
             is_whole: log.trouble().is_none(),
         };
         let asked = &walk.left;
@@ -196,25 +250,34 @@ impl<'q, D: Disk> Walk<'q, D> {
     }
 
     /// The segment that comes next in the order, of those with something left.
-    fn next_segment(&self) -> Option<&Arc<Segment<D>>> {
+    fn next_segment(&mut self) -> Option<&Arc<Segment<D>>> {
         if self.left.is_empty() {
             return None;
         }
-        let next = match self.question.order {
-            Order::NewestFirst => {
-                let behind = self.segments.partition_point(|segment| segment.first() < self.left.end);
-                self.segments.get(behind.checked_sub(1)?)
-            }
-            Order::OldestFirst => {
-                self.segments.get(self.segments.partition_point(|segment| segment.end() <= self.left.start))
-            }
+        let is_passed = |segment: &Segment<D>| match self.question.order {
+            Order::NewestFirst => self.left.end <= segment.first(),
+            Order::OldestFirst => segment.end() <= self.left.start,
         };
+        let at = loop {
+            let at = match self.question.order {
+                Order::NewestFirst => self.place.checked_sub(1)?,
+                Order::OldestFirst => self.place,
+            };
+            if !is_passed(self.segments.get(at)?) {
+                break at;
+            }
+            self.place = match self.question.order {
+                Order::NewestFirst => at,
+                Order::OldestFirst => at + 1,
+            };
+        };
+        let next = self.segments.get(at);
         next.filter(|segment| segment.first() < self.left.end && self.left.start < segment.end())
     }
 
     /// Takes what the next segment says of its times for all that is left.
     fn refine(&mut self) {
-        let Some(segment) = self.next_segment() else {
+        let Some(segment) = self.next_segment().cloned() else {
             // What is left are gaps only.
             self.left = match self.question.order {
                 Order::NewestFirst => self.left.start..self.left.start,
@@ -247,7 +310,8 @@ impl<'q, D: Disk> Walk<'q, D> {
             self.leave(&segment);
             return Ok(());
         }
-        let Some(reader) = open(self.question, &self.class, &segment)? else {
+        self.learn_ahead(&segment)?;
+        let Some(reader) = open(self.question, &self.class, &segment, self.is_whole)? else {
             self.leave(&segment);
             return Ok(());
         };
@@ -265,6 +329,35 @@ impl<'q, D: Disk> Walk<'q, D> {
         self.open =
             Some(Candidates { segment, reader, sure, maybe, holes, decided, undecided, border: None });
         Ok(())
+    }
+
+    /// Opens the segments that come next, several at one time, once some of those before had to be opened for the first
+    /// time: the disk has much to do then, and one thread waits for it most of the time.
+    fn learn_ahead(&mut self, segment: &Segment<D>) -> Result<(), ReadError> {
+        let fields = bitmap_fields(self.question.filter);
+        if segment.has_learnt(&fields) {
+            return Ok(());
+        }
+        self.learnt += 1;
+        if self.learnt <= LEARNT_ALONE_MAX {
+            return Ok(());
+        }
+        let next = match self.question.order {
+            Order::NewestFirst => self.place.saturating_sub(LEARNT_AHEAD)..self.place,
+            Order::OldestFirst => self.place..self.segments.len().min(self.place + LEARNT_AHEAD),
+        };
+        let next = self.segments.get(next).unwrap_or_default();
+        let clock = || self.question.asker.monotonic_ns();
+        self.question.helpers.for_each(next, clock, |segment| {
+            if !segment.has_learnt(&fields) {
+                self.question.asker.check()?;
+                // What cannot be opened is an error when the walk comes to it, and only then.
+                if let Ok(pinned) = segment.pin() {
+                    segment.learn_terms(&pinned, &fields);
+                }
+            }
+            Ok(())
+        })
     }
 
     fn examine(&mut self, mut open: Candidates<'q, D>) -> Result<(), ReadError> {

@@ -2,7 +2,7 @@
 
 use piperoll_filter::{Comparison, Expression, Filter, Subject, Test, Value};
 use piperoll_format::{names::Name, units::UnixNanos};
-use piperoll_index::TermSet;
+use piperoll_index::{Share, TermSet};
 
 /// What is known of all events of a segment.
 pub(super) struct Zone<'a> {
@@ -52,8 +52,11 @@ impl Zone<'_> {
             Expression::Compare(Comparison { subject: Subject::Class, test }) => self.judge_class(test),
             Expression::Compare(Comparison { subject: Subject::Received, test }) => self.judge_received(test),
             Expression::Compare(Comparison { subject: Subject::Field(field), test }) => {
-                let may_match = self.terms.is_none_or(|terms| terms.may_match(*field, test));
-                if may_match { Verdict::Perhaps } else { Verdict::None }
+                match self.terms.map_or(Share::Some, |terms| terms.share(*field, test)) {
+                    Share::None => Verdict::None,
+                    Share::Some => Verdict::Perhaps,
+                    Share::All => Verdict::All,
+                }
             }
             Expression::Compare(_) => Verdict::Perhaps,
         }

@@ -10,7 +10,8 @@ use piperoll_format::names::Name;
 use piperoll_format::units::{FrameSalt, Offset, Sequence};
 use piperoll_index::{GoodBlocks, IndexError, IndexLayout, SealedIndex};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 /// A reader's hold on a segment.
@@ -35,12 +36,12 @@ pub(crate) struct LogBytes {
     map: Arc<Mapping>,
     length: Offset,
     salt: FrameSalt,
-    path: PathBuf,
+    path: Arc<Path>,
 }
 
 impl LogBytes {
     /// The first `length` bytes of a map.
-    pub(crate) fn new(map: Arc<Mapping>, length: Offset, salt: FrameSalt, path: PathBuf) -> Self {
+    pub(crate) fn new(map: Arc<Mapping>, length: Offset, salt: FrameSalt, path: Arc<Path>) -> Self {
         Self { map, length, salt, path }
     }
 
@@ -69,6 +70,11 @@ impl LogBytes {
         self.map.bytes(offset.0..self.length.0)
     }
 
+    /// Tells whether a few of its events will be read, or most of them.
+    pub(crate) fn expect_sparse_reads(&self, is_sparse: bool) {
+        self.map.expect_sparse_reads(is_sparse);
+    }
+
     /// The frame at `offset`, its checksum checked.
     pub(crate) fn frame(&self, offset: Offset) -> Result<FrameView<'_>, PinError> {
         let bytes = self.from(offset).ok_or_else(|| {
@@ -86,6 +92,9 @@ pub(crate) enum TermSource {
     /// In the columns in memory, caught up to the pin's end at least.
     Active(Arc<RwLock<ActiveColumns>>),
 }
+
+/// What an index always shows first: its trailer and, before it, the checksums of some twelve megabytes.
+const TAIL_BYTES: u64 = 16 * 1024;
 
 /// The bytes of an `.idx`.
 #[derive(Clone)]
@@ -117,7 +126,18 @@ impl IndexBytes {
     pub(crate) fn map<D: Disk>(disk: &D, at: &Path) -> io::Result<Self> {
         let file = disk.open(at, Open::Read)?;
         let length = file.length()?;
-        Ok(Self::new(IndexMemory::Mapped(Arc::new(file.map(length)?), length)))
+        let map = Arc::new(file.map(length)?);
+        map.expect_sparse_reads(true);
+        map.expect_reads_of(length.saturating_sub(TAIL_BYTES)..length);
+        Ok(Self::new(IndexMemory::Mapped(map, length)))
+    }
+
+    /// Tells that most of the bytes will be read that are where the layout says, if it is known.
+    pub(crate) fn expect_reads_of(&self, range: impl Fn(&IndexLayout) -> Range<usize>) {
+        if let (IndexMemory::Mapped(map, _), Some(layout)) = (&self.memory, self.layout.get()) {
+            let bytes = range(layout);
+            map.expect_reads_of(bytes.start as u64..bytes.end as u64);
+        }
     }
 
     /// The bytes.

@@ -44,6 +44,14 @@ impl World {
         assert_eq!(oldest, newest);
         let count = crate::Count { tenant: name("t"), filter: Filter::all(), group_by: Vec::new(), limit: 1 };
         assert_eq!(reader.count(&count, &Asker::patient())?.total, oldest.len() as u64);
+        let group_by = vec![piperoll_filter::Subject::parse("actor").unwrap()];
+        let by_actor = crate::Count { group_by, limit: usize::MAX, ..count };
+        // The second time what is whole is counted from memory.
+        for _ in 0..2 {
+            let counted = reader.count(&by_actor, &Asker::patient())?;
+            let sum: u64 = counted.groups.iter().map(|group| group.count).sum();
+            assert_eq!((counted.total, sum), (oldest.len() as u64, counted.total));
+        }
         Ok(oldest)
     }
 

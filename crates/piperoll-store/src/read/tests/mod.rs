@@ -2,6 +2,7 @@
 
 mod answers;
 mod events;
+mod known;
 mod model;
 mod scan;
 mod searches;

@@ -56,6 +56,11 @@ enum Step {
     },
 }
 
+/// Often one that all events match.
+fn some_filter() -> impl Strategy<Value = Filter> {
+    prop_oneof![2 => filter(), 1 => Just(Filter::all())]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let class = || 0..CLASSES.len();
     let bytes_max = prop_oneof![Just(usize::MAX), 1_usize..200];
@@ -69,7 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (filter(), any::<bool>()).prop_map(|(filter, newest)| Step::Ask { filter, newest }),
         6 => (any::<prop::sample::Index>(), 1_usize..8, bytes_max)
             .prop_map(|(answer, limit, bytes_max)| Step::Page { answer: answer.index(64), limit, bytes_max }),
-        2 => (filter(), prop::collection::vec(0..SUBJECTS.len(), 0..3), 1_usize..6)
+        4 => (some_filter(), prop::collection::vec(0..SUBJECTS.len(), 0..3), 1_usize..6)
             .prop_map(|(filter, group_by, limit)| Step::Count { filter, group_by, limit }),
         1 => (class(), 0_u64..40).prop_map(|(class, sequence)| Step::Get { class, sequence }),
         1 => (class(), filter(), -2_i64..20).prop_map(|(class, filter, seconds)| Step::Follow { class, filter, seconds }),
@@ -179,8 +184,12 @@ impl Run {
     fn count(&self, filter: &Filter, group_by: &[usize], limit: usize) {
         let group_by = group_by.iter().map(|&at| Subject::parse(SUBJECTS[at]).unwrap()).collect();
         let count = Count { tenant: tenant(), filter: filter.clone(), group_by, limit };
-        let found = self.world.reader().count(&count, &Asker::patient()).unwrap();
-        assert_eq!(found, self.model.count(&count), "{} {count:?}", count.filter);
+        let expected = self.model.count(&count);
+        // The second time what the first one has found may be known.
+        for _ in 0..2 {
+            let found = self.world.reader().count(&count, &Asker::patient()).unwrap();
+            assert_eq!(found, expected, "{} {count:?}", count.filter);
+        }
     }
 
     fn get(&self, class: &str, sequence: Sequence) {

@@ -24,6 +24,11 @@ enum Step {
     Histogram { filter: Filter, claimed: bool, borders: Vec<i64>, split_by: Option<usize>, limit: usize },
 }
 
+/// Often one that all events match.
+fn some_filter() -> impl Strategy<Value = Filter> {
+    prop_oneof![2 => filter(), 1 => Just(Filter::all())]
+}
+
 /// Seconds; none, few or many borders.
 fn borders() -> impl Strategy<Value = Vec<i64>> {
     let some = prop::collection::btree_set(-25_i64..60, 0..6).prop_map(|set| set.into_iter().collect());
@@ -41,7 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Restart),
         6 => (filter(), 0..SUBJECTS.len(), begins, 1_usize..6)
             .prop_map(|(filter, subject, begins, limit)| Step::Values { filter, subject, begins, limit }),
-        6 => (filter(), any::<bool>(), borders(), prop::option::of(0..SUBJECTS.len()), 1_usize..4)
+        6 => (some_filter(), any::<bool>(), borders(), prop::option::of(0..SUBJECTS.len()), 1_usize..4)
             .prop_map(|(filter, claimed, borders, split_by, limit)| Step::Histogram { filter, claimed, borders, split_by, limit }),
     ]
 }

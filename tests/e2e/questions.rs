@@ -59,8 +59,11 @@ fn a_plan_tells_what_was_ruled_out_asked_and_read() {
     };
     let plan_of = plan("query", "actor = alice AND reason ~ zzz AND time:*");
     assert_eq!(plan_of["found"], 0, "{plan_of}");
-    // One for each class.
-    assert_eq!((&plan_of["segments"], &plan_of["indexes"]), (&2.into(), &2.into()), "{plan_of}");
+    // One for each class, of which one may turn out to have nothing of alice's.
+    let number = |name: &str| plan_of[name].as_u64().unwrap();
+    assert_eq!(number("segments"), 2, "{plan_of}");
+    assert_eq!(number("indexes") + number("ruled_out_by_terms"), 2, "{plan_of}");
+    assert!(number("indexes") >= 1, "{plan_of}");
     let conditions = plan_of["conditions"].as_array().unwrap();
     assert_eq!(conditions.len(), 3, "{plan_of}");
     assert_eq!(conditions[0]["condition"], "actor = alice", "{plan_of}");

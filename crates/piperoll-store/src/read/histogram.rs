@@ -79,9 +79,7 @@ impl<D: Disk> Reader<D> {
         let logs = self.core.catalog.logs_of(&histogram.tenant);
         let counting = Counting { histogram, question: &question };
         let mut grid = counting.grid();
-        for_each_match(&question, &logs, &counting, |of_segment: Grid| {
-            grid.merge(of_segment)
-        })?;
+        for_each_match(&question, &logs, &counting, |of_segment: Grid| grid.merge(of_segment))?;
         let counts = std::mem::take(&mut grid.counts);
         let untimed = grid.untimed;
         grid.counts = vec![0; counts.len()];

@@ -12,10 +12,7 @@ use parking_lot::Mutex;
 use piperoll_format::{names::Name, request::CheckedBatch};
 use piperoll_proto::{raw::RawMessage, v1::AppendStreamResponse};
 use piperoll_store::{AppendError, Classes, Receipt};
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::sync::{Arc, OnceLock};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::yield_now,
@@ -52,8 +49,8 @@ pub(super) struct Taker {
     /// Bytes of them.
     room: Arc<Semaphore>,
     runs: mpsc::Sender<Pending>,
-    /// Set when a request failed: none behind it may be stored, or its retry would come out of order.
-    failed: Arc<AtomicBool>,
+    /// Set when a request failed: none behind it in its log may be stored, or its retry would come out of order.
+    failed: Arc<OnceLock<AppendError>>,
 }
 
 /// A run on its way to the disk, and its places in the stream's window.
@@ -208,7 +205,7 @@ impl Taker {
         let mut begun = 0;
         let mut joints: Vec<Joint> = Vec::new();
         for message in arrived.messages {
-            if self.failed.load(Relaxed) {
+            if self.failed.get().is_some() {
                 then = Then::End;
                 break;
             }
@@ -221,7 +218,10 @@ impl Taker {
                     joints.drain(..).for_each(|joint| self.store(joint, &run));
                     let (run, failed, place) = (Arc::clone(&run), Arc::clone(&self.failed), begun);
                     let done = move |outcome: Outcome| {
-                        failed.fetch_or(outcome.is_err(), Relaxed);
+                        if let Err(error) = &outcome {
+                            // The first one counts.
+                            let _ = failed.set(error.clone());
+                        }
                         run.put([(place, outcome)]);
                     };
                     submit(&self.daemon, &self.door, checked, Box::new(done));
@@ -269,6 +269,9 @@ impl Taker {
 
     /// Hands requests to the store as one.
     fn store(&self, Joint { class, places, mut requests, .. }: Joint, run: &Arc<Outcomes>) {
+        if let Some(error) = self.failed.get() {
+            return run.put(places.into_iter().map(|place| (place, Err(error.clone()))));
+        }
         let events: Vec<u64> = requests.iter().map(|request| request.spans.len() as u64).collect();
         let one = match requests.as_slice() {
             [_] => requests.pop(),
@@ -281,7 +284,7 @@ impl Taker {
             match outcome.and_then(|receipt| receipt.split(events.into_iter()).ok_or_else(other)) {
                 Ok(receipts) => run.put(places.into_iter().zip(receipts.into_iter().map(Ok))),
                 Err(error) => {
-                    failed.store(true, Relaxed);
+                    let _ = failed.set(error.clone());
                     run.put(places.into_iter().map(|place| (place, Err(error.clone()))));
                 }
             }

@@ -3,6 +3,8 @@
 //! Restarts and memory are those of the real program. Words after `--` choose cases: `restart`, `producers`,
 //! `sweep`. See `docs/performance.md`.
 
+#[path = "../support/batches.rs"]
+mod batches;
 #[path = "../support/choice.rs"]
 mod choice;
 #[path = "../support/clock.rs"]
@@ -17,6 +19,7 @@ mod machine;
 mod memory;
 #[path = "../support/net.rs"]
 mod net;
+#[path = "../support/process.rs"]
 mod process;
 mod producers;
 #[path = "../support/report.rs"]

@@ -2,6 +2,7 @@
 
 use crate::{
     Bench, MIB,
+    batches::batches,
     clock::now,
     net::connect,
     process::Process,
@@ -9,12 +10,7 @@ use crate::{
 };
 use anyhow::Result;
 use bytes::Bytes;
-use piperoll_proto::{
-    raw::{RawMessage, event_service_client::EventServiceClient},
-    v1::AppendRequest,
-};
-use piperoll_samples::Events;
-use prost::Message as _;
+use piperoll_proto::raw::{RawMessage, event_service_client::EventServiceClient};
 use std::{
     net::SocketAddr,
     sync::{
@@ -51,7 +47,11 @@ pub(crate) fn case(bench: &Bench) -> Result<()> {
     let count = bench.clients.block_on(async {
         let mut producers = JoinSet::new();
         for seed in 0..PRODUCERS {
-            producers.spawn(produce(process.address, messages(seed as u64), Arc::clone(&stop)));
+            producers.spawn(produce(
+                process.address,
+                batches(seed as u64, MESSAGES, BATCH_EVENTS),
+                Arc::clone(&stop),
+            ));
         }
         tokio::time::sleep(time).await;
         stop.store(true, Relaxed);
@@ -71,15 +71,6 @@ pub(crate) fn case(bench: &Bench) -> Result<()> {
         count.refused
     ))?;
     keep(bench.scale, "anonymous memory, 16 producers at full rate", most, "MiB", MEMORY_MIB_MAX)
-}
-
-fn messages(seed: u64) -> Arc<[Bytes]> {
-    let mut events = Events::new(seed, (MESSAGES * BATCH_EVENTS) as u64, 1.0);
-    let message = |_| {
-        let events = events.by_ref().take(BATCH_EVENTS).collect();
-        AppendRequest { events, ..AppendRequest::default() }.encode_to_vec().into()
-    };
-    (0..MESSAGES).map(message).collect()
 }
 
 async fn produce(address: SocketAddr, messages: Arc<[Bytes]>, stop: Arc<AtomicBool>) -> Result<Count> {

@@ -19,14 +19,22 @@ const MEMORY_MIB_MAX: [f64; 2] = [512.0, 512.0];
 const MIB: f64 = 1_048_576.0;
 const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
 
-/// The first answer of a fresh daemon on `folder`/data to each question, nothing of its files being in memory.
-pub(crate) fn measure_cold(
-    scale: Scale,
-    clients: &Runtime,
-    folder: &Path,
-    questions: &[Question],
-    events: u64,
-) -> Result<()> {
+/// On what it is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Alone<'a> {
+    pub(crate) scale: Scale,
+    pub(crate) clients: &'a Runtime,
+    /// The daemon's files are in `data` of it.
+    pub(crate) folder: &'a Path,
+    /// How many events these have.
+    pub(crate) events: u64,
+    /// How long questions are asked steadily.
+    pub(crate) time: Duration,
+}
+
+/// The first answer of a fresh daemon to each question, nothing of its files being in memory.
+pub(crate) fn measure_cold(alone: &Alone<'_>, questions: &[Question]) -> Result<()> {
+    let Alone { scale, clients, folder, events, .. } = *alone;
     if let Err(error) = drop_page_cache(scale) {
         return print(&format!("## Cold answers: not measured, {DROP_CACHES} cannot be written: {error}\n"));
     }
@@ -59,13 +67,8 @@ fn drop_page_cache(scale: Scale) -> Result<(), std::io::Error> {
 }
 
 /// The most anonymous memory of a daemon that answers 50 questions a second.
-pub(crate) fn measure_memory(
-    scale: Scale,
-    clients: &Runtime,
-    folder: &Path,
-    questions: &[Question],
-    (events, time): (u64, Duration),
-) -> Result<()> {
+pub(crate) fn measure_memory(alone: &Alone<'_>, questions: &[Question]) -> Result<()> {
+    let Alone { scale, clients, folder, events, time } = *alone;
     let daemon = Process::start(folder)?;
     let watch = daemon.watch_memory();
     let asked = clients.block_on(async {

@@ -1,24 +1,21 @@
 //! What questions cost those who append: the rate of one stream, with 50 questions a second and without, in turns.
 
 use crate::{
+    alone::Alone,
+    batches::batches,
     clock::now,
     net::connect,
     process::Process,
     questions::Question,
-    report::{Scale, keep, print},
+    report::{keep, print},
     steady::Asking,
 };
 use anyhow::Result;
 use bytes::Bytes;
 use futures_util::stream;
-use piperoll_proto::{
-    raw::{RawMessage, event_service_client::EventServiceClient},
-    v1::AppendStreamRequest,
-};
-use piperoll_samples::Events;
-use prost::Message as _;
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
-use tokio::{runtime::Runtime, sync::Semaphore};
+use piperoll_proto::raw::{RawMessage, event_service_client::EventServiceClient};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 
 const SEED: u64 = 77;
 const BATCH_EVENTS: usize = 256;
@@ -32,15 +29,10 @@ const TURNS: u32 = 4;
 const RATIOS_MIN: [f64; 2] = [0.9, 0.9];
 
 /// Appends to the daemon's own history, whose answers change by it: so this comes last.
-pub(crate) fn measure(
-    scale: Scale,
-    clients: &Runtime,
-    folder: &Path,
-    questions: &[Question],
-    (events, time): (u64, Duration),
-) -> Result<()> {
+pub(crate) fn measure(alone: &Alone<'_>, questions: &[Question]) -> Result<()> {
+    let Alone { scale, clients, folder, events, time } = *alone;
     let daemon = Process::start(folder)?;
-    let messages = messages();
+    let messages = batches(SEED, MESSAGES, BATCH_EVENTS);
     let mut rates = [0.0, 0.0];
     let mut asked = 0;
     for _ in 0..TURNS {
@@ -66,15 +58,6 @@ pub(crate) fn measure(
         "## Ingest\n\n{without:.0} events/s by themselves, {with:.0} while {asked} questions are answered, 50 a second: {ratio:.2}\n"
     ))?;
     keep(scale, &format!("ingest while asked, {events} events"), ratio, "of ingest alone", RATIOS_MIN)
-}
-
-fn messages() -> Arc<[Bytes]> {
-    let mut events = Events::new(SEED, (MESSAGES * BATCH_EVENTS) as u64, 1.0);
-    let message = |_| {
-        let events = events.by_ref().take(BATCH_EVENTS).collect();
-        AppendStreamRequest { events, ..AppendStreamRequest::default() }.encode_to_vec().into()
-    };
-    (0..MESSAGES).map(message).collect()
 }
 
 /// Appends for `time`, and waits for all answers; events a second.

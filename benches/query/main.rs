@@ -6,6 +6,8 @@
 mod alone;
 mod answers;
 mod ask;
+#[path = "../support/batches.rs"]
+mod batches;
 #[path = "../support/choice.rs"]
 mod choice;
 #[path = "../support/clock.rs"]
@@ -24,7 +26,7 @@ mod machine;
 mod memory;
 #[path = "../support/net.rs"]
 mod net;
-#[path = "../operations/process.rs"]
+#[path = "../support/process.rs"]
 mod process;
 mod questions;
 #[path = "../support/report.rs"]
@@ -35,6 +37,7 @@ mod sent;
 mod serve;
 mod steady;
 
+use alone::Alone;
 use anyhow::Result;
 use choice::Choice;
 use lines::Lines;
@@ -63,17 +66,18 @@ fn main() -> Result<()> {
     let questions = fill_and_ask(scale, [&servers, &clients], held.path(), count, &choice)?;
 
     let seconds = scale.pick("PIPEROLL_BENCH_SECONDS", SECONDS, 0.2)?;
-    let sized = (count, Duration::from_secs_f64(seconds));
+    let time = Duration::from_secs_f64(seconds);
+    let alone = Alone { scale, clients: &clients, folder: held.path(), events: count, time };
     let asked = chosen(&choice, "cold", &questions);
     if !asked.is_empty() {
-        alone::measure_cold(scale, &clients, held.path(), &asked, count)?;
+        alone::measure_cold(&alone, &asked)?;
     }
     let steady: Vec<_> = questions.into_iter().filter(Question::is_steady).collect();
     if choice.takes("memory", false) {
-        alone::measure_memory(scale, &clients, held.path(), &steady, sized)?;
+        alone::measure_memory(&alone, &steady)?;
     }
     if choice.takes("ingest", false) {
-        ingest::measure(scale, &clients, held.path(), &steady, sized)?;
+        ingest::measure(&alone, &steady)?;
     }
     choice.check()
 }

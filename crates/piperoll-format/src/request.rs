@@ -53,18 +53,22 @@ impl EventSpan {
 impl CheckedBatch {
     /// Requests without a retry key, in this order, as if they had been one. That the sum keeps the limits of a request
     /// is the caller's care.
-    pub fn join(requests: &[Self]) -> Self {
+    pub fn join(requests: Vec<Self>) -> Self {
         debug_assert!(
             requests.iter().all(|one| one.producer.is_none()),
             "a retry key names one request alone"
         );
+        let requests = match <[Self; 1]>::try_from(requests) {
+            Ok([only]) => return only,
+            Err(several) => several,
+        };
         let (mut bytes, mut events) = (0, 0);
-        for request in requests {
+        for request in &requests {
             bytes += request.payload.len();
             events += request.spans.len();
         }
         let (mut payload, mut spans) = (BytesMut::with_capacity(bytes), Vec::with_capacity(events));
-        for request in requests {
+        for request in &requests {
             // Below BATCH_BYTES_MAX.
             let start = u32::try_from(payload.len()).unwrap_or(u32::MAX);
             let behind = |at: u32| start.saturating_add(at);

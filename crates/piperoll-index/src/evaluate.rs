@@ -6,7 +6,7 @@
 use crate::{
     error::IndexError,
     keys::{attribute_key, bytes_key, digest_key, number_key, text_key},
-    terms::Terms,
+    terms::{Terms, slices},
 };
 use piperoll_filter::{Comparison, Expression, Filter, Needle, Subject, Test, Value};
 use piperoll_format::{
@@ -120,7 +120,7 @@ pub fn count_matches(
         Expression::Compare(Comparison { subject: Subject::Field(field), test: Test::OneOf(values) })
             if field.indexed() == Indexed::Bitmap =>
         {
-            Some((*field, values.iter().filter_map(|value| field_term(*field, value)).collect()))
+            Some((*field, field_terms(*field, values)))
         }
         _ => None,
     };
@@ -189,9 +189,8 @@ impl Question<'_> {
                     && self.unreadable.is_empty()
                     && among.sure.len() <= LOOKED_UP_MAX =>
             {
-                let terms: Vec<_> = values.iter().filter_map(|value| field_term(*field, value)).collect();
-                let terms: Vec<_> = terms.iter().map(Vec::as_slice).collect();
-                Ok(Bounds::exact(self.terms.among(&among.sure, *field, &terms)?))
+                let terms = field_terms(*field, values);
+                Ok(Bounds::exact(self.terms.among(&among.sure, *field, &slices(&terms))?))
             }
             Expression::Compare(Comparison { subject: Subject::Field(field), test })
                 if field.indexed() == Indexed::Range && few < self.terms.summary().end.into() =>
@@ -216,8 +215,7 @@ impl Question<'_> {
             Expression::Compare(Comparison { subject, test }) => match (subject, test) {
                 (Subject::Class, test) => Ok(if self.class(test).is_empty() { 0 } else { all }),
                 (Subject::Field(field), Test::OneOf(values)) if field.indexed() == Indexed::Bitmap => {
-                    let terms: Vec<_> = values.iter().filter_map(|value| field_term(*field, value)).collect();
-                    self.terms.cardinality(*field, &terms.iter().map(Vec::as_slice).collect::<Vec<_>>())
+                    self.terms.cardinality(*field, &slices(&field_terms(*field, values)))
                 }
                 // A key is found at once, and few events have it.
                 (Subject::Attribute(_), Test::OneOf(_)) => Ok(1),
@@ -261,10 +259,7 @@ impl Question<'_> {
 
     fn bitmap(&self, field: Field, test: &Test) -> Result<Bounds, IndexError> {
         let present = || self.terms.with_prefix(field, &[]);
-        let one_of = |values: &[Value]| {
-            let terms: Vec<Vec<u8>> = values.iter().filter_map(|value| field_term(field, value)).collect();
-            self.terms.with_terms(field, &terms.iter().map(Vec::as_slice).collect::<Vec<_>>())
-        };
+        let one_of = |values: &[Value]| self.terms.with_terms(field, &slices(&field_terms(field, values)));
         Ok(match test {
             Test::OneOf(values) => Bounds::exact(one_of(values)?),
             Test::NoneOf(values) => Bounds::exact(present()? - one_of(values)?),
@@ -287,7 +282,7 @@ impl Question<'_> {
                 terms.push(term.to_vec());
             }
         })?;
-        self.terms.with_terms(field, &terms.iter().map(Vec::as_slice).collect::<Vec<_>>())
+        self.terms.with_terms(field, &slices(&terms))
     }
 
     /// A hit of an exact key is a candidate; what is no look-up of values is not known at all.
@@ -387,6 +382,11 @@ pub(crate) fn field_term(field: Field, value: &Value) -> Option<Vec<u8>> {
         (Kind::Enum, Value::Number(number)) => Some(number.to_le_bytes().to_vec()),
         _ => None,
     }
+}
+
+/// Those of several values.
+fn field_terms(field: Field, values: &[Value]) -> Vec<Vec<u8>> {
+    values.iter().filter_map(|value| field_term(field, value)).collect()
 }
 
 /// The key that a value has under an exact field; `None` where the field has no such values.

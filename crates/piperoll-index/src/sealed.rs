@@ -14,7 +14,7 @@ use crate::{
         EVENTS_AT, EXACT_NUMBER, FIRST_BLOCK_BYTES, KIND_BITMAP, KIND_EXACT, LOG_ROOT_AT, MAGIC,
         PRIVATE_VERSION, Private, TRAILER_BYTES, TRAILER_MAGIC,
     },
-    terms::{FrameRow, Summary, Terms, bitmap_fields},
+    terms::{FrameRow, Summary, Terms, bitmap_fields, slices},
     wire::{i64_at, u16_at, u32_at, u64_at, within},
 };
 use bitmaps::BitmapSection;
@@ -409,8 +409,7 @@ impl Terms for SealedIndex<'_> {
         let mut postings = Vec::with_capacity(sets.len());
         for (field, terms) in sets {
             let Some(section) = self.section(*field)? else { return Ok(0) };
-            let terms: Vec<&[u8]> = terms.iter().map(Vec::as_slice).collect();
-            postings.push(section.postings(&self.blocks, &terms, end)?);
+            postings.push(section.postings(&self.blocks, &slices(terms), end)?);
         }
         let counted = bitmaps::count_common(postings, end);
         counted.ok_or_else(|| IndexError::damaged(0, "bitmaps whose ordinals ascend"))

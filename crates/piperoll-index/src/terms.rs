@@ -147,6 +147,11 @@ pub fn checked_event(bytes: &[u8], check: u32) -> Option<Range<usize>> {
     (crc32fast::hash(rest.get(..length)?) == check).then_some(start..start + length)
 }
 
+/// Terms as the questions take them.
+pub(crate) fn slices(terms: &[Vec<u8>]) -> Vec<&[u8]> {
+    terms.iter().map(Vec::as_slice).collect()
+}
+
 /// The index of one segment's events.
 ///
 /// Sets hold the ordinals of readable events only, all below [`Summary::end`]; what has ordinals but cannot
@@ -184,8 +189,7 @@ pub trait Terms {
     fn count_common(&self, sets: &[(Field, Vec<Vec<u8>>)]) -> Result<u64, IndexError> {
         let mut common: Option<RoaringBitmap> = None;
         for (field, terms) in sets {
-            let terms: Vec<&[u8]> = terms.iter().map(Vec::as_slice).collect();
-            let with_terms = self.with_terms(*field, &terms)?;
+            let with_terms = self.with_terms(*field, &slices(terms))?;
             common = Some(common.map_or_else(|| with_terms.clone(), |common| common & &with_terms));
         }
         Ok(common.map_or_else(|| self.summary().events.into(), |common| common.len()))

@@ -239,29 +239,26 @@ fn entry(message: &[u8]) -> (&str, &str) {
 }
 
 fn raw_entry(message: &[u8]) -> (&[u8], &[u8]) {
-    let (mut key, mut text) = ([].as_slice(), [].as_slice());
+    one_and_two(message, Value::bytes)
+}
+
+/// The values of the fields 1 and 2, in one walk; the default where one is absent.
+fn one_and_two<'a, T: Default>(message: &'a [u8], read: impl Fn(Value<'a>) -> Option<T>) -> (T, T) {
+    let (mut one, mut two) = (T::default(), T::default());
     let mut reader = Reader::new(message);
     while let Ok(Some((number, value))) = reader.field() {
-        match (number, value) {
-            (1, Value::Bytes(found)) => key = found,
-            (2, Value::Bytes(found)) => text = found,
+        match (number, read(value)) {
+            (1, Some(found)) => one = found,
+            (2, Some(found)) => two = found,
             _ => {}
         }
     }
-    (key, text)
+    (one, two)
 }
 
 /// A `google.protobuf.Timestamp`; `None` where it does not fit.
 pub(super) fn timestamp(message: &[u8]) -> Option<UnixNanos> {
-    let (mut seconds, mut nanos) = (0, 0);
-    let mut reader = Reader::new(message);
-    while let Ok(Some((number, value))) = reader.field() {
-        match (number, value) {
-            (1, Value::Varint(found)) => seconds = found,
-            (2, Value::Varint(found)) => nanos = found,
-            _ => {}
-        }
-    }
+    let (seconds, nanos) = one_and_two(message, Value::varint);
     let (seconds, nanos) = (i128::from(seconds.cast_signed()), i128::from(nanos));
     i64::try_from(seconds * 1_000_000_000 + nanos).ok().map(UnixNanos)
 }

@@ -116,7 +116,7 @@ proptest! {
             actors.iter().fold(Wire::default(), |wire, actor| wire.bytes(1, &event(actor, "x")))
         };
         let parts: Vec<_> = requests.iter().map(|actors| checked(&wire(actors)).unwrap()).collect();
-        let (joined, whole) = (CheckedBatch::join(&parts), checked(&wire(&requests.concat())).unwrap());
+        let (joined, whole) = (CheckedBatch::join(parts), checked(&wire(&requests.concat())).unwrap());
         prop_assert_eq!(joined.payload, whole.payload);
         prop_assert_eq!(joined.spans, whole.spans);
         prop_assert_eq!(joined.unknown_fields, whole.unknown_fields);

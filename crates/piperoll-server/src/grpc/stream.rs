@@ -75,6 +75,8 @@ enum Then {
 
 /// The outcomes of a run; the last one to come gives all of them.
 struct Outcomes {
+    /// That of the stream.
+    failed: Arc<OnceLock<AppendError>>,
     state: Mutex<OutcomesState>,
 }
 
@@ -200,7 +202,7 @@ impl Taker {
         let of_all = Arc::clone(&self.daemon.request_bytes).acquire_many_owned(bytes).await;
         let room = (of_stream.map_err(|_| stopping())?, of_all.map_err(|_| stopping())?);
         let (done, outcomes) = oneshot::channel();
-        let run = Outcomes::new(count, room, done);
+        let run = Outcomes::new(count, Arc::clone(&self.failed), (room, done));
         let mut then = arrived.then;
         let mut begun = 0;
         let mut joints: Vec<Joint> = Vec::new();
@@ -216,14 +218,8 @@ impl Taker {
                 Ok(checked) => {
                     // Without a key, it comes behind those before it.
                     joints.drain(..).for_each(|joint| self.store(joint, &run));
-                    let (run, failed, place) = (Arc::clone(&run), Arc::clone(&self.failed), begun);
-                    let done = move |outcome: Outcome| {
-                        if let Err(error) = &outcome {
-                            // The first one counts.
-                            let _ = failed.set(error.clone());
-                        }
-                        run.put([(place, outcome)]);
-                    };
+                    let (run, place) = (Arc::clone(&run), begun);
+                    let done = move |outcome: Outcome| run.put([(place, outcome)]);
                     submit(&self.daemon, &self.door, checked, Box::new(done));
                 }
                 Err(refusal) => {
@@ -268,43 +264,45 @@ impl Taker {
     }
 
     /// Hands requests to the store as one.
-    fn store(&self, Joint { class, places, mut requests, .. }: Joint, run: &Arc<Outcomes>) {
+    fn store(&self, Joint { class, places, requests, .. }: Joint, run: &Arc<Outcomes>) {
         if let Some(error) = self.failed.get() {
             return run.put(places.into_iter().map(|place| (place, Err(error.clone()))));
         }
         let events: Vec<u64> = requests.iter().map(|request| request.spans.len() as u64).collect();
-        let one = match requests.as_slice() {
-            [_] => requests.pop(),
-            _ => None,
-        };
-        let request = one.unwrap_or_else(|| CheckedBatch::join(&requests));
-        let (run, failed) = (Arc::clone(run), Arc::clone(&self.failed));
+        let run = Arc::clone(run);
         let done = move |outcome: Outcome| {
             let other = || AppendError::Refused("its receipt is that of other events".to_owned());
             match outcome.and_then(|receipt| receipt.split(events.into_iter()).ok_or_else(other)) {
                 Ok(receipts) => run.put(places.into_iter().zip(receipts.into_iter().map(Ok))),
-                Err(error) => {
-                    let _ = failed.set(error.clone());
-                    run.put(places.into_iter().map(|place| (place, Err(error.clone()))));
-                }
+                Err(error) => run.put(places.into_iter().map(|place| (place, Err(error.clone())))),
             }
         };
-        submit(&self.daemon, &self.door, (request, Classes::One(class)), Box::new(done));
+        let checked = (CheckedBatch::join(requests), Classes::One(class));
+        submit(&self.daemon, &self.door, checked, Box::new(done));
     }
 }
 
 impl Outcomes {
-    fn new(count: usize, room: Room, done: oneshot::Sender<Vec<Outcome>>) -> Arc<Self> {
+    fn new(
+        count: usize,
+        failed: Arc<OnceLock<AppendError>>,
+        done: (Room, oneshot::Sender<Vec<Outcome>>),
+    ) -> Arc<Self> {
         let outcomes = (0..count).map(|_| None).collect();
         // One more than there are, for the cut.
         let missing = count.saturating_add(1);
-        Arc::new(Self { state: Mutex::new(OutcomesState { outcomes, missing, done: Some((room, done)) }) })
+        let state = Mutex::new(OutcomesState { outcomes, missing, done: Some(done) });
+        Arc::new(Self { failed, state })
     }
 
     fn put(&self, outcomes: impl IntoIterator<Item = (usize, Outcome)>) {
         let mut state = self.state.lock();
         let mut count = 0_usize;
         for (place, outcome) in outcomes {
+            if let Err(error) = &outcome {
+                // The first one counts.
+                let _ = self.failed.set(error.clone());
+            }
             if let Some(free) = state.outcomes.get_mut(place) {
                 *free = Some(outcome);
             }

@@ -88,7 +88,7 @@ impl Metrics {
 }
 
 impl Reading {
-    fn counters(&self) -> [Number<u64>; 14] {
+    fn counters(&self) -> [Number<u64>; 15] {
         let store = &self.store;
         [
             ("appends", "Batches, parts of batches, or requests of a stream as one, stored", store.appends),
@@ -98,6 +98,7 @@ impl Reading {
             ("rolls", "Segments that became full", store.rolls),
             ("seals", "Segments sealed", store.seals),
             ("seal_failures", "Seals that failed and are tried again", store.seal_failures),
+            ("seal_waits", "Times that a writer waited for the sealer", store.seal_waits),
             ("rounds", "Rounds of marks", store.rounds),
             ("round_failures", "Rounds of marks that failed and are tried again", store.round_failures),
             ("dropped_segments", "Segments dropped", store.drops),

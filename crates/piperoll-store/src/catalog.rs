@@ -2,7 +2,7 @@
 
 use crate::disk::Disk;
 use crate::held::Held;
-use crate::segment::{Home, OpenSegment, Segment};
+use crate::segment::{Home, OpenSegment, Segment, SegmentState};
 use crate::write::inbox::Inbox;
 use crate::write::writer::Writer;
 use arc_swap::ArcSwap;
@@ -129,6 +129,13 @@ impl<D: Disk> Log<D> {
     /// Its unsealed segments.
     pub(crate) fn unsealed(&self) -> Vec<Arc<OpenSegment>> {
         self.segments.load().iter().filter_map(|segment| segment.unsealed()).collect()
+    }
+
+    /// Its newest segments that are full and wait for the sealer. One that it has passed over does not count.
+    pub(crate) fn waiting_segments(&self) -> usize {
+        let segments = self.segments.load();
+        let newest = segments.iter().rev().skip(1);
+        newest.take_while(|segment| segment.state() == SegmentState::Closed).count()
     }
 
     /// Puts a new active segment behind the others.

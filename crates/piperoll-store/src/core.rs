@@ -63,6 +63,8 @@ pub(crate) struct Core<D: Disk> {
     pub(crate) start_writer: OnceLock<StartWriter<D>>,
     /// Rung when a segment waits to be sealed.
     pub(crate) work: Bell,
+    /// Rung when a segment was sealed.
+    pub(crate) sealed: Bell,
     /// Rung when hashes and columns have fallen behind the writers.
     pub(crate) behind: Bell,
     /// Held while a segment is sealed or dropped, or a loss accepted: one at a time.
@@ -98,6 +100,7 @@ impl<D: Disk> Core<D> {
             closing: AtomicBool::new(false),
             start_writer: OnceLock::new(),
             work: Bell::default(),
+            sealed: Bell::default(),
             behind: Bell::default(),
             sealing: Mutex::new(()),
             helpers,
@@ -108,6 +111,11 @@ impl<D: Disk> Core<D> {
     /// The believed time.
     pub(crate) fn now(&self) -> UnixNanos {
         self.time.lock().believe(&*self.clock)
+    }
+
+    /// Whether so many full segments of `log` wait for the sealer that its writer should wait too.
+    pub(crate) fn has_unsealed_max(&self, log: &Log<D>) -> bool {
+        log.waiting_segments() > self.options.unsealed_segments_max
     }
 
     /// How far the wall clock is ahead of what is believed; `None` while it is believed.

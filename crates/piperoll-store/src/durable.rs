@@ -96,8 +96,8 @@ pub(crate) fn create_temporary<D: Disk>(disk: &D, at: &Path) -> io::Result<D::Fi
 }
 
 /// Writes the new file `at` whole and durably (I11), but for its name: the caller syncs the directory.
-pub(crate) fn write_new<D: Disk>(disk: &D, at: &Path, parts: &[&[u8]], protect: bool) -> io::Result<()> {
-    let written = write_temporary(disk, at, parts, protect);
+pub(crate) fn write_new<D: Disk>(disk: &D, at: &Path, bytes: &[u8], protect: bool) -> io::Result<()> {
+    let written = write_temporary(disk, at, bytes, protect);
     if written.is_err() {
         // Best effort: on a full disk the room is wanted back, and a start removes temporary names anyway.
         let _ = disk.unlink(&temporary(at));
@@ -106,11 +106,19 @@ pub(crate) fn write_new<D: Disk>(disk: &D, at: &Path, parts: &[&[u8]], protect: 
     disk.rename(&temporary(at), at)
 }
 
-fn write_temporary<D: Disk>(disk: &D, at: &Path, parts: &[&[u8]], protect: bool) -> io::Result<()> {
+fn write_temporary<D: Disk>(disk: &D, at: &Path, bytes: &[u8], protect: bool) -> io::Result<()> {
     let file = create_temporary(disk, at)?;
-    let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-    file.write_at(&slices, 0)?;
-    file.sync_data()?;
+    let (mut offset, mut rest) = (0, bytes);
+    loop {
+        let (step, after) = rest.split_at(rest.len().min(STEP_BYTES));
+        file.write_at(&[IoSlice::new(step)], offset)?;
+        // Each step by itself: the next append's sync waits for what a file system has to write with it.
+        file.sync_data()?;
+        if after.is_empty() {
+            break;
+        }
+        (offset, rest) = (offset.saturating_add(step.len() as u64), after);
+    }
     if protect {
         file.protect()?;
     }

@@ -5,6 +5,7 @@ use piperoll_format::limits::SEGMENT_HEADER_BYTES;
 use piperoll_format::segment::SegmentHeader;
 use piperoll_format::units::{Offset, Root};
 use piperoll_index::Columns;
+use std::io::IoSlice;
 
 /// The BLAKE3 hash of a segment as far as somebody has caught it up.
 pub(crate) struct RunningHash {
@@ -16,6 +17,18 @@ impl RunningHash {
     /// The hash of nothing.
     pub(crate) fn new() -> Self {
         Self { hasher: blake3::Hasher::new(), at: Offset(0) }
+    }
+
+    /// Hashes on over what its writer has just written at `offset`, unless bytes before that are missing: then the next
+    /// who catches up finds all of them in the file.
+    pub(crate) fn extend(&mut self, offset: Offset, parts: &[IoSlice<'_>]) {
+        if self.at != offset {
+            return;
+        }
+        for part in parts {
+            self.hasher.update(part);
+            self.at = Offset(self.at.0.saturating_add(part.len() as u64));
+        }
     }
 
     /// Hashes on up to `reach` and tells the root of all bytes before it.

@@ -237,7 +237,7 @@ impl<D: Disk> Keeper<D> {
         let written = file
             .encode()
             .map_err(io::Error::other)
-            .and_then(|bytes| write_new(&*home.disk, &at, &[&bytes], true))
+            .and_then(|bytes| write_new(&*home.disk, &at, &bytes, true))
             .and_then(|()| home.disk.sync_dir(&home.dir));
         written.map_err(io_error(&at))
     }

@@ -22,6 +22,8 @@ pub struct Options {
     pub queue_bytes_max: u64,
     /// Memory for the columns of all unsealed segments, in bytes; over it the largest is sealed early.
     pub columns_bytes_max: u64,
+    /// Full segments of a log that may wait for the sealer before its writer waits too.
+    pub unsealed_segments_max: usize,
     /// Most logs, over all tenants: each one costs files and a thread.
     pub logs_max: usize,
     /// Time between two rounds of marks while any log grows, in nanoseconds.
@@ -53,6 +55,7 @@ impl Default for Options {
             group_bytes_max: 8 * MIB,
             queue_bytes_max: 32 * MIB,
             columns_bytes_max: 128 * MIB,
+            unsealed_segments_max: 2,
             logs_max: 4_096,
             round_interval_ns: 2 * SECOND_NS,
             idle_round_interval_ns: 60 * SECOND_NS,

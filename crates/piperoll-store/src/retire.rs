@@ -177,7 +177,7 @@ impl<D: Disk> Retirer<D> {
         let at = FileKind::Drop.path(&home.dir, seal.head.first);
         let file = EntryFile { entry: entry.into(), tree_index: None, detail: Some(detail) };
         let bytes = file.encode().map_err(|error| DropError::io(&at)(io::Error::other(error)))?;
-        write_new(&*home.disk, &at, &[&bytes], true).map_err(DropError::io(&at))?;
+        write_new(&*home.disk, &at, &bytes, true).map_err(DropError::io(&at))?;
         home.disk.sync_dir(&home.dir).map_err(DropError::io(&home.dir))
     }
 }

@@ -99,6 +99,7 @@ impl<D: Disk> Core<D> {
             Ok(seal) => {
                 segment.become_sealed(seal);
                 add(&self.stats.seals, 1);
+                self.sealed.ring();
                 Ok(Some(SealedSegment::new(log.home(), &seal)))
             }
             Err(error) => {
@@ -132,7 +133,7 @@ impl<D: Disk> Core<D> {
         let at = FileKind::Seal.path(&home.dir, first);
         let bytes = EntryFile { entry: seal.into(), tree_index: None, detail: None }.encode();
         let bytes = bytes.map_err(|error| PinError::io(&at)(std::io::Error::other(error)))?;
-        write_new(&*home.disk, &at, &[&bytes], true).map_err(PinError::io(&at))?;
+        write_new(&*home.disk, &at, &bytes, true).map_err(PinError::io(&at))?;
         home.disk.sync_dir(&home.dir).map_err(PinError::io(&home.dir))?;
         Ok(seal)
     }
@@ -141,7 +142,7 @@ impl<D: Disk> Core<D> {
 /// Writes the index of a segment; the caller syncs the directory.
 fn write_index<D: Disk>(home: &Home<D>, first: Sequence, bytes: &[u8]) -> Result<(), PinError> {
     let at = FileKind::Index.path(&home.dir, first);
-    write_new(&*home.disk, &at, &[bytes], true).map_err(PinError::io(&at))
+    write_new(&*home.disk, &at, bytes, true).map_err(PinError::io(&at))
 }
 
 /// The index of a segment from its columns: their frames were checked in the map of the file that has `root`.
@@ -232,7 +233,7 @@ pub(crate) fn read_or_make<D: Disk>(
     // Reading does not depend on room for the file: without it, the next look makes the seal again.
     let bytes = EntryFile { entry: seal.into(), tree_index: None, detail: None }.encode();
     let written = bytes.map_err(std::io::Error::other).and_then(|bytes| {
-        write_new(&*home.disk, &path, &[&bytes], true).and_then(|()| home.disk.sync_dir(&home.dir))
+        write_new(&*home.disk, &path, &bytes, true).and_then(|()| home.disk.sync_dir(&home.dir))
     });
     let written =
         written.map_or_else(|error| format!(", and could not be written: {error}"), |()| String::new());

@@ -69,6 +69,8 @@ counters! {
     seals,
     /// Seals that failed and are tried again.
     seal_failures,
+    /// Times that a writer waited for the sealer.
+    seal_waits,
     /// Rounds of marks.
     rounds,
     /// Rounds of marks that failed and are tried again.

@@ -3,8 +3,10 @@
 //! They decide nothing: all they do is call the keeper, which tests call without them.
 
 use crate::catalog::{Log, Trouble};
+use crate::core::Core;
 use crate::disk::Disk;
 use crate::keeper::Keeper;
+use crate::stats::add;
 use crate::write::writer::Obstacle;
 use parking_lot::Mutex;
 use std::io;
@@ -19,6 +21,13 @@ const WRITER_WAIT: Duration = Duration::from_mins(1);
 const KEEPER_WAIT: Duration = Duration::from_millis(200);
 /// How long the sealer waits for a ring; it looks then in any case, so that what failed is tried again.
 const SEALER_WAIT: Duration = Duration::from_secs(10);
+/// How long a writer waits for the sealer, after each segment that it has filled: a delay and no stop, so that a log that
+/// cannot be sealed still takes appends. A second at most, in steps,
+const SEALER_LAG_MAX: Duration = Duration::from_millis(10);
+/// as another log's writer may have taken the ring.
+const SEALER_LAGS_MAX: usize = 100;
+/// By how much keeper and sealer are nicer than the threads that somebody waits for.
+const NICENESS: i32 = 10;
 /// Writers need little: 4,096 of them may be there.
 const WRITER_STACK_BYTES: usize = 512 * 1024;
 
@@ -43,11 +52,11 @@ impl<D: Disk> Keeper<D> {
             Builder::new().name("piperoll-keeper".to_owned()).spawn({
                 let (keeper, stopping, complain) =
                     (Arc::clone(&keeper), Arc::clone(&stopping), Arc::clone(&complain));
-                move || guarded(|| keep(&keeper, &stopping, &complain))
+                move || guarded(|| nicely(&complain, || keep(&keeper, &stopping, &complain)))
             })?,
             Builder::new().name("piperoll-sealer".to_owned()).spawn({
                 let (keeper, stopping) = (Arc::clone(&keeper), Arc::clone(&stopping));
-                move || guarded(|| seal(&keeper, &stopping, &complain))
+                move || guarded(|| nicely(&complain, || seal(&keeper, &stopping, &complain)))
             })?,
         ];
         let start = start_writer(Arc::downgrade(&keeper), Arc::clone(&writers));
@@ -117,11 +126,37 @@ fn guarded(work: impl FnOnce()) {
     work();
 }
 
+/// Does work that nobody waits for: whoever has somebody waiting goes first.
+fn nicely(complain: &Complain, work: impl FnOnce()) {
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        complain(format!("a thread in the background cannot be made nicer: {error}"));
+    }
+    work();
+}
+
 fn write<D: Disk>(keeper: &Keeper<D>, log: &Log<D>) {
+    let mut waited_at = None;
     while !log.inbox.is_done() {
         if log.inbox.wait(WRITER_WAIT) {
-            while keeper.core.commit(log) {}
+            while keeper.core.commit(log) {
+                let first = log.active().map(|active| active.first());
+                if waited_at != first && keeper.core.has_unsealed_max(log) {
+                    waited_at = first;
+                    await_seal(&keeper.core, log);
+                }
+            }
         }
+    }
+}
+
+/// Lets the sealer come nearer: appends are no faster than what has to be done behind them.
+fn await_seal<D: Disk>(core: &Core<D>, log: &Log<D>) {
+    add(&core.stats.seal_waits, 1);
+    for _ in 0..SEALER_LAGS_MAX {
+        if !core.has_unsealed_max(log) || core.closing.load(SeqCst) {
+            break;
+        }
+        core.sealed.wait(SEALER_LAG_MAX);
     }
 }
 

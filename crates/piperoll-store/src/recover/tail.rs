@@ -194,7 +194,7 @@ impl<D: Disk> Recovery<'_, D> {
         });
         kept.map_err(io(path))?;
         let aside = FileKind::Torn.path(&home.dir, first);
-        let kept = match write_new(&*home.disk, &aside, &[&kept_bytes], false) {
+        let kept = match write_new(&*home.disk, &aside, &kept_bytes, false) {
             Ok(()) => Some(aside),
             // Bytes that nobody was promised do not keep a daemon from starting.
             Err(error) if is_full(&error) => None,

@@ -102,7 +102,7 @@ impl<D: Disk> Core<D> {
         let head = EntryHead { log_id, made, detail: detail.hash(), ..EntryHead::default() };
         let file = EntryFile { entry: Open { head }.into(), tree_index: None, detail: Some(detail) };
         let bytes = file.encode().map_err(io::Error::other)?;
-        write_new(&*self.disk, &home.dir.join(LOG_OPEN), &[&bytes], false)?;
+        write_new(&*self.disk, &home.dir.join(LOG_OPEN), &bytes, false)?;
         self.disk.sync_dir(&home.dir)?;
         Ok(log_id)
     }
@@ -132,8 +132,9 @@ impl<D: Disk> Core<D> {
         let path = FileKind::Log.path(&home.dir, header.first);
         let what = |error: io::Error| trouble(&format!("cannot make {}", path.display()), &error);
         let file = create_temporary(&*self.disk, &path).map_err(what)?;
+        let encoded = header.encode();
         let made = file
-            .write_at(&[IoSlice::new(&header.encode())], 0)
+            .write_at(&[IoSlice::new(&encoded)], 0)
             .and_then(|()| file.sync_data())
             .and_then(|()| self.disk.rename(&temporary(&path), &path))
             .and_then(|()| self.disk.sync_dir(&home.dir))
@@ -143,6 +144,7 @@ impl<D: Disk> Core<D> {
         let last_received = header.created;
         let reach = Reach { length: Offset(SEGMENT_HEADER_BYTES), end: header.first, received: None };
         let open = Arc::new(OpenSegment::new(header, path.clone(), map, reach, columns, true));
+        open.hash.lock().extend(Offset(0), &[IoSlice::new(&encoded)]);
         let allocated = SEGMENT_HEADER_BYTES;
         let bytes = GroupBytes::default();
         Ok(ActiveWriter {
@@ -211,7 +213,7 @@ impl<D: Disk> Core<D> {
             .collect();
         states.sort_by(|a, b| (&a.principal, a.id).cmp(&(&b.principal, b.id)));
         let path = FileKind::Producers.path(&home.dir, first);
-        let written = write_new(&*self.disk, &path, &[&encode_producers(&states)], false);
+        let written = write_new(&*self.disk, &path, &encode_producers(&states), false);
         let written = written.and_then(|()| self.disk.sync_dir(&home.dir));
         written.map_err(|error| trouble(&format!("cannot write {}", path.display()), &error))
     }

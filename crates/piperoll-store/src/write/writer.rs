@@ -117,6 +117,7 @@ impl<D: Disk> Core<D> {
                 log.resume();
                 self.acknowledge(log, frames, &stored);
                 self.catalog.wake();
+                active.hash(stored.place.offset);
                 true
             }
             Err(obstacle) => {
@@ -312,6 +313,13 @@ impl<D: Disk> ActiveWriter<D> {
         }
         core.stats.sync(core.clock.now().monotonic_ns.saturating_sub(before));
         Ok(())
+    }
+
+    /// Hashes what was just stored, while the processor has it at hand; or leaves it to whoever is hashing now.
+    fn hash(&self, offset: Offset) {
+        if let Some(mut hash) = self.open.hash.try_lock() {
+            hash.extend(offset, &self.bytes.slices());
+        }
     }
 
     /// Preallocates and maps the file up to `end` at least, in steps that follow its rate.

@@ -15,7 +15,7 @@ use crate::{
     writer::{self, BuiltIndex},
 };
 pub(crate) use dictionary::Interned;
-pub(crate) use exact::ExactKeys;
+pub(crate) use exact::{ExactKeys, KeyOrdinal};
 use piperoll_format::{
     event::{Field, Indexed, Term},
     frame::{CheckedFrame, FrameView},
@@ -271,7 +271,7 @@ impl Terms for Columns {
         Ok(self.column(field).map(|column| column.with_prefix(prefix)).unwrap_or_default())
     }
 
-    fn with_key(&self, key: u64) -> Result<RoaringBitmap, IndexError> {
+    fn with_key(&self, key: u32) -> Result<RoaringBitmap, IndexError> {
         Ok(self.exact.find(key))
     }
 

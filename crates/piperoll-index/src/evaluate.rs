@@ -286,7 +286,7 @@ impl Question<'_> {
     }
 
     /// A hit of an exact key is a candidate; what is no look-up of values is not known at all.
-    fn exact(&self, test: &Test, key: impl Fn(&Value) -> Option<u64>) -> Result<Bounds, IndexError> {
+    fn exact(&self, test: &Test, key: impl Fn(&Value) -> Option<u32>) -> Result<Bounds, IndexError> {
         let Test::OneOf(values) = test else { return Ok(self.unknown()) };
         let mut candidates = RoaringBitmap::new();
         for key in values.iter().filter_map(key) {
@@ -390,7 +390,7 @@ fn field_terms(field: Field, values: &[Value]) -> Vec<Vec<u8>> {
 }
 
 /// The key that a value has under an exact field; `None` where the field has no such values.
-fn value_key(field: Field, value: &Value) -> Option<u64> {
+fn value_key(field: Field, value: &Value) -> Option<u32> {
     match (field.kind(), value) {
         (Kind::Text | Kind::Texts | Kind::Links, Value::Text(text)) => Some(text_key(field, text)),
         (Kind::Number, Value::Number(number)) => Some(number_key(field, *number)),

@@ -1,4 +1,6 @@
-//! Keys of the exact section: XXH64, seed 0, of a field's number and a value.
+//! Keys of the exact section: the upper 32 bits of XXH64, seed 0, of a field's number and a value.
+//!
+//! Each key is that of many values. Whoever finds an event by its key looks at the event.
 
 use piperoll_format::{
     event::{Field, Term},
@@ -13,7 +15,7 @@ pub const PRODUCER_FIELD_NUMBER: u16 = u16::MAX;
 /// What is hashed is most often shorter than this, and hashed faster in one piece.
 const SHORT_BYTES: usize = 128;
 
-fn key(field_number: u16, parts: &[&[u8]]) -> u64 {
+fn key(field_number: u16, parts: &[&[u8]]) -> u32 {
     let mut bytes = [0; SHORT_BYTES];
     let number = field_number.to_le_bytes();
     let mut left = bytes.as_mut_slice();
@@ -25,50 +27,55 @@ fn key(field_number: u16, parts: &[&[u8]]) -> u64 {
         left = rest;
     }
     let length = SHORT_BYTES - left.len();
-    XxHash64::oneshot(0, bytes.get(..length).unwrap_or_default())
+    upper(XxHash64::oneshot(0, bytes.get(..length).unwrap_or_default()))
 }
 
-fn long_key(field_number: u16, parts: &[&[u8]]) -> u64 {
+fn upper(hash: u64) -> u32 {
+    let [.., a, b, c, d] = hash.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+fn long_key(field_number: u16, parts: &[&[u8]]) -> u32 {
     let mut hasher = XxHash64::with_seed(0);
     hasher.write(&field_number.to_le_bytes());
     for part in parts {
         hasher.write(part);
     }
-    hasher.finish()
+    upper(hasher.finish())
 }
 
 /// The key of an exact text, of a label, or of a link's id.
-pub fn text_key(field: Field, text: &str) -> u64 {
+pub fn text_key(field: Field, text: &str) -> u32 {
     key(field.number(), &[text.as_bytes()])
 }
 
 /// The key of an exact number.
-pub fn number_key(field: Field, number: u64) -> u64 {
+pub fn number_key(field: Field, number: u64) -> u32 {
     key(field.number(), &[&number.to_le_bytes()])
 }
 
 /// The key of exact bytes.
-pub fn bytes_key(field: Field, bytes: &[u8]) -> u64 {
+pub fn bytes_key(field: Field, bytes: &[u8]) -> u32 {
     key(field.number(), &[bytes])
 }
 
 /// The key of a digest of an artifact or an attestation.
-pub fn digest_key(field: Field, algorithm: &str, hex: &str) -> u64 {
+pub fn digest_key(field: Field, algorithm: &str, hex: &str) -> u32 {
     key(field.number(), &[algorithm.as_bytes(), b":", hex.as_bytes()])
 }
 
 /// The key of an attribute; `None` where the attribute's key is longer than that of any event.
-pub fn attribute_key(name: &str, value: &str) -> Option<u64> {
+pub fn attribute_key(name: &str, value: &str) -> Option<u32> {
     pair_key(name.as_bytes(), value.as_bytes())
 }
 
-fn pair_key(name: &[u8], value: &[u8]) -> Option<u64> {
+fn pair_key(name: &[u8], value: &[u8]) -> Option<u32> {
     let length = u16::try_from(name.len()).ok()?;
     Some(key(Field::Attributes.number(), &[&length.to_le_bytes(), name, value]))
 }
 
 /// The key of a producer's message; `None` where the principal is longer than that of any frame.
-pub fn producer_key(principal: &str, producer: ProducerKey) -> Option<u64> {
+pub fn producer_key(principal: &str, producer: ProducerKey) -> Option<u32> {
     let length = u16::try_from(principal.len()).ok()?;
     let parts: [&[u8]; 4] = [
         &length.to_le_bytes(),
@@ -80,7 +87,7 @@ pub fn producer_key(principal: &str, producer: ProducerKey) -> Option<u64> {
 }
 
 /// The key of a term of an exact field.
-pub fn exact_key(term: &Term<'_>) -> Option<u64> {
+pub fn exact_key(term: &Term<'_>) -> Option<u32> {
     match *term {
         Term::Time(_) => None,
         Term::Text(field, text) => Some(bytes_key(field, text)),
@@ -97,10 +104,13 @@ mod tests {
 
     /// The published XXH64 values of the empty input and of `xxhash`, and a key by its definition.
     #[test]
-    fn keys_are_xxh64_of_number_and_value() {
+    fn keys_are_the_upper_half_of_xxh64_of_number_and_value() {
         assert_eq!(XxHash64::oneshot(0, b""), 0xEF46_DB37_51D8_E999);
         assert_eq!(XxHash64::oneshot(0, b"xxhash"), 0x32DD_3895_2C4B_C720);
-        let check = |key: u64, bytes: &[u8]| assert_eq!(key, XxHash64::oneshot(0, bytes), "{bytes:?}");
+        assert_eq!(upper(0xEF46_DB37_51D8_E999), 0xEF46_DB37);
+        let check = |key: u32, bytes: &[u8]| {
+            assert_eq!(u64::from(key), XxHash64::oneshot(0, bytes) >> 32, "{bytes:?}");
+        };
         check(text_key(Field::Id, "x"), b"\x01\0x");
         check(text_key(Field::Id, ""), b"\x01\0");
         check(text_key(Field::Links, "e-1"), b"\x22\0e-1");

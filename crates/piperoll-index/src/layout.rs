@@ -14,6 +14,9 @@
 //! Beside a table of sections the private part has a checksum for every block and not for every section: a
 //! look-up reads a few pages of a section that may be many megabytes long, and checks what it reads.
 
+use crate::{packed::WINDOW_BITS, wire::u32_at};
+use piperoll_format::limits::SEGMENT_EVENTS_MAX;
+
 /// Begins the canonical part.
 pub(crate) const MAGIC: &[u8; 8] = b"PIPEIDX1";
 /// Version of the canonical part: the seal names it.
@@ -37,7 +40,7 @@ pub(crate) const KIND_BITMAP: u16 = 1;
 pub(crate) const KIND_EXACT: u16 = 2;
 /// The field number of the exact section.
 pub(crate) const EXACT_NUMBER: u16 = 0;
-/// What each section begins with: a count and four zeros.
+/// What each section begins with: a count u32, and four bytes that are zero, but for the exact section's first one.
 pub(crate) const SECTION_HEAD_BYTES: usize = 8;
 
 /// Begins the trailer.
@@ -70,4 +73,97 @@ pub(crate) enum Private {
 impl Private {
     pub(crate) const ALL: [Self; 6] =
         [Self::Frames, Self::Offsets, Self::Checks, Self::Times, Self::Timed, Self::Presence];
+}
+
+/// Keys that a bucket of the exact section has on average where that many are there: this to twice this.
+const BUCKET_KEYS_LOG2: u32 = 4;
+/// Most bits of an ordinal.
+pub(crate) const ORDINAL_BITS_MAX: u32 = 24;
+/// Most bits that a Rice code has behind its one: a difference of ordinals is below 2²⁴.
+pub(crate) const RICE_BITS_MAX: u8 = 23;
+
+const _: () = assert!(SEGMENT_EVENTS_MAX <= 1 << ORDINAL_BITS_MAX);
+// A record is taken in one piece.
+const _: () = assert!(u32::BITS + ORDINAL_BITS_MAX < WINDOW_BITS);
+
+/// How the exact section lies:
+///
+/// ```text
+/// keys u32 | ordinal bits u8 | zero (3) | of each bucket where it ends, u32 | the buckets
+///
+/// bucket, empty for no key: how many keys, LEB128
+///         records, packed from the lowest bit on: the key's bits below those of the bucket
+///                                                 | its first ordinal | 1 bit: whether it has more
+///         zeros to a whole byte
+///         of each key with more a list: its bytes behind this, LEB128 | low bits u8
+///                                       | the differences less one, as Rice codes | zeros to a whole byte
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ExactShape {
+    /// How many keys there are.
+    pub(crate) keys: u32,
+    /// Bits that the highest ordinal takes.
+    pub(crate) ordinal_bits: u32,
+}
+
+impl ExactShape {
+    pub(crate) fn new(keys: u32, highest_ordinal: u32) -> Self {
+        Self { keys, ordinal_bits: u32::BITS - highest_ordinal.leading_zeros() }
+    }
+
+    /// The shape that stands at the head of a section.
+    pub(crate) fn read(head: &[u8]) -> Option<Self> {
+        let (keys, &[ordinal_bits, 0, 0, 0]) = (u32_at(head, 0)?, head.get(4..)?) else { return None };
+        let ordinal_bits = u32::from(ordinal_bits);
+        (ordinal_bits <= ORDINAL_BITS_MAX).then_some(Self { keys, ordinal_bits })
+    }
+
+    pub(crate) fn write(self, out: &mut Vec<u8>) {
+        out.extend(self.keys.to_le_bytes());
+        out.extend(self.ordinal_bits.to_le_bytes());
+    }
+
+    /// Upper bits of a key that choose its bucket.
+    fn bucket_bits(self) -> u32 {
+        (u32::BITS - self.keys.leading_zeros()).saturating_sub(BUCKET_KEYS_LOG2 + 1)
+    }
+
+    /// Lower bits of a key, which its record has.
+    pub(crate) fn rest_bits(self) -> u32 {
+        u32::BITS - self.bucket_bits()
+    }
+
+    pub(crate) fn buckets(self) -> u32 {
+        1 << self.bucket_bits()
+    }
+
+    pub(crate) fn bucket_of(self, key: u32) -> u32 {
+        key.checked_shr(self.rest_bits()).unwrap_or(0)
+    }
+
+    pub(crate) fn rest_of(self, key: u32) -> u32 {
+        key & u32::MAX.checked_shr(self.bucket_bits()).unwrap_or(0)
+    }
+
+    /// The key with these lower bits in this bucket.
+    pub(crate) fn key(self, bucket: u32, rest: u32) -> u32 {
+        bucket.checked_shl(self.rest_bits()).unwrap_or(0) | rest
+    }
+
+    /// Bits of a record.
+    pub(crate) fn record_bits(self) -> u32 {
+        self.rest_bits() + self.ordinal_bits + 1
+    }
+
+    /// Bytes of so many records, if they are few enough for a section.
+    pub(crate) fn record_bytes(self, records: u32) -> Option<usize> {
+        let bits = u64::from(records) * u64::from(self.record_bits());
+        usize::try_from(bits.div_ceil(8)).ok()
+    }
+}
+
+/// The low bits of the Rice codes of a list: near the least that it can be written with, and the same for all writers.
+pub(crate) fn rice_bits(first: u32, last: u32, ordinals: u32) -> u32 {
+    let mean = last.saturating_sub(first).checked_div(ordinals.saturating_sub(1));
+    mean.and_then(u32::checked_ilog2).unwrap_or(0)
 }

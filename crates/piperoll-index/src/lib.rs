@@ -13,6 +13,7 @@ mod evaluate;
 mod group;
 mod keys;
 mod layout;
+mod packed;
 mod posting;
 mod sealed;
 mod term_set;
@@ -29,7 +30,7 @@ pub use keys::{
     text_key,
 };
 pub use layout::CANONICAL_VERSION;
-pub use sealed::{GoodBlocks, IndexLayout, SealedIndex};
+pub use sealed::{ExactTotals, GoodBlocks, IndexLayout, SealedIndex};
 pub use term_set::{Share, TermSet};
 pub use terms::{EventPlace, FrameRow, Summary, Terms, checked_event};
 pub use writer::{Builder, BuiltIndex};

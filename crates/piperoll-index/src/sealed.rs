@@ -21,6 +21,7 @@ use bitmaps::BitmapSection;
 use blocks::Blocks;
 pub use blocks::GoodBlocks;
 use exact::ExactSection;
+pub use exact::ExactTotals;
 use piperoll_format::{
     event::{Field, Indexed},
     limits::SEGMENT_EVENTS_MAX,
@@ -222,6 +223,11 @@ impl<'a> SealedIndex<'a> {
         self.blocks.check_all()
     }
 
+    /// Reads all exact keys, and counts them: whether they are written as a writer writes them.
+    pub fn verify_exact(&self) -> Result<ExactTotals, IndexError> {
+        self.layout.exact.check(&self.blocks, self.layout.summary.end, |_, _| {})
+    }
+
     fn section(&self, field: Field) -> Result<Option<BitmapSection>, IndexError> {
         let section = self.layout.fields.iter().find(|(other, _)| *other == field);
         section.map(|(_, range)| BitmapSection::open(&self.blocks, range)).transpose()
@@ -359,7 +365,7 @@ impl Terms for SealedIndex<'_> {
         section.with_prefix(&self.blocks, prefix, self.layout.summary.end)
     }
 
-    fn with_key(&self, key: u64) -> Result<RoaringBitmap, IndexError> {
+    fn with_key(&self, key: u32) -> Result<RoaringBitmap, IndexError> {
         self.layout.exact.find(&self.blocks, key, self.layout.summary.end)
     }
 

@@ -199,7 +199,7 @@ pub trait Terms {
     fn with_prefix(&self, field: Field, prefix: &[u8]) -> Result<RoaringBitmap, IndexError>;
 
     /// Events that may have the exact value with this key: candidates, their bytes decide.
-    fn with_key(&self, key: u64) -> Result<RoaringBitmap, IndexError>;
+    fn with_key(&self, key: u32) -> Result<RoaringBitmap, IndexError>;
 
     /// Events whose claimed time is in the range.
     fn with_time(&self, range: RangeInclusive<i64>) -> Result<RoaringBitmap, IndexError>;

@@ -42,6 +42,9 @@ pub(crate) fn within(start: usize, length: usize, limit: usize) -> Option<Range<
     (end <= limit).then_some(start..end)
 }
 
+/// Bytes that a u32 takes in LEB128 at most.
+pub(crate) const LEB128_BYTES_MAX: usize = 5;
+
 /// Appends in shortest-form LEB128.
 pub(crate) fn put_leb128(mut number: u32, out: &mut Vec<u8>) {
     loop {

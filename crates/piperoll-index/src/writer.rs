@@ -1,7 +1,9 @@
 //! Writes an `.idx` from columns.
 
+mod exact;
+
 use crate::{
-    columns::{Columns, ExactKeys, Interned},
+    columns::{Columns, Interned},
     error::IndexError,
     layout::{
         BLOCK_BYTES, CANONICAL_LENGTH_AT, CANONICAL_VERSION, DIRECTORY_ENTRY_BYTES, DIRECTORY_HEAD_BYTES,
@@ -10,8 +12,9 @@ use crate::{
     },
     posting,
     terms::Summary,
-    wire::{fit_u32, pad, put_all, put_leb128},
+    wire::{fit_u32, pad, put_all},
 };
+pub(crate) use exact::put_exact;
 use piperoll_format::{
     frame::FrameView,
     names::Name,
@@ -139,33 +142,6 @@ fn overwrite(out: &mut [u8], at: usize, with: &[u8]) {
 fn put_count(count: usize, what: &'static str, out: &mut Vec<u8>) -> Result<(), IndexError> {
     out.extend(fit_u32(count, what)?.to_le_bytes());
     out.extend([0; 4]);
-    Ok(())
-}
-
-fn put_exact(exact: &ExactKeys, out: &mut Vec<u8>) -> Result<(), IndexError> {
-    let (mut keys, mut ends, mut ordinals): (Vec<u64>, Vec<usize>, Vec<u8>) = Default::default();
-    let mut before = None;
-    exact.for_each_sorted(|key, ordinal| {
-        match before {
-            Some((last, previous)) if last == key => put_leb128(ordinal - previous, &mut ordinals),
-            _ => {
-                if !keys.is_empty() {
-                    ends.push(ordinals.len());
-                }
-                keys.push(key);
-                put_leb128(ordinal, &mut ordinals);
-            }
-        }
-        before = Some((key, ordinal));
-    });
-    if !keys.is_empty() {
-        ends.push(ordinals.len());
-    }
-    put_count(keys.len(), "the number of exact keys", out)?;
-    out.reserve(keys.len() * 12 + ordinals.len());
-    put_all(keys.iter().map(|key| key.to_le_bytes()), out);
-    put_ends(&ends, "the ordinals of the exact keys", out)?;
-    out.extend(ordinals);
     Ok(())
 }
 

@@ -111,5 +111,5 @@ fn each_of_many_keys_is_found_and_no_other() {
     assert!(run.iter().eq(21..28));
     assert!(index.with_key(crate::text_key(Field::Id, "id-20000")).unwrap().is_empty());
     assert!(index.with_key(0).unwrap().is_empty());
-    assert!(index.with_key(u64::MAX).unwrap().is_empty());
+    assert!(index.with_key(u32::MAX).unwrap().is_empty());
 }

@@ -33,7 +33,8 @@ fn ask_all(bytes: &[u8]) -> Result<Vec<String>, IndexError> {
 }
 
 fn ask(index: &SealedIndex<'_>) -> Result<Vec<String>, IndexError> {
-    let mut answers = vec![format!("{:?} {:?}", index.summary(), index.log_root())];
+    let mut answers =
+        vec![format!("{:?} {:?} {:?}", index.summary(), index.log_root(), index.verify_exact()?)];
     for text in [
         "actor = actor-3",
         "actor = actor-*",

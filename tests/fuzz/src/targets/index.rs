@@ -25,7 +25,7 @@ pub(crate) fn index(bytes: &[u8]) {
 
 fn with_right_checksums(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let trailer = bytes.len().checked_sub(TRAILER_BYTES)?;
-    let checks = usize::try_from(u64::from_le_bytes(*bytes.get(trailer + 64..)?.first_chunk()?)).ok()?;
+    let checks = usize::try_from(u64::from_le_bytes(*bytes.get(trailer + 72..)?.first_chunk()?)).ok()?;
     let content = bytes.get(..checks)?;
     let sums: Vec<u8> =
         content.chunks(BLOCK_BYTES).flat_map(|block| crc32fast::hash(block).to_le_bytes()).collect();
@@ -50,6 +50,7 @@ const FILTERS: [&str; 8] = [
 fn ask_all(bytes: &[u8]) -> Result<(), IndexError> {
     let index = SealedIndex::open(bytes)?;
     drop(index.verify());
+    drop(index.verify_exact());
     let _root = (index.canonical_root(), index.log_root(), index.canonical_length());
     let end = index.summary().end;
     let mut first_error = Ok(());
@@ -77,7 +78,7 @@ fn ask_all(bytes: &[u8]) -> Result<(), IndexError> {
             }
         }
     }
-    for key in [0, 1, u64::MAX, piperoll_index::text_key(Field::Run, "run-1")] {
+    for key in [0, 1, u32::MAX, piperoll_index::text_key(Field::Run, "run-1")] {
         note(index.with_key(key));
     }
     note(index.with_time(i64::MIN..=i64::MAX));
@@ -111,6 +112,11 @@ pub(crate) fn index_seeds() -> Vec<Vec<u8>> {
     let seeds = vec![built(1, 1), built(3, 4), built(5, 40)];
     for seed in &seeds {
         assert_eq!(ask_all(seed), Ok(()), "a good index answers everything");
+        assert_eq!(
+            with_right_checksums(seed.clone()).as_ref(),
+            Some(seed),
+            "its checksums are found where they are"
+        );
     }
     seeds
 }

@@ -3,10 +3,11 @@
 use super::beside::{self, Found};
 use super::print::{Cell, Printer};
 use super::{Failure, Subject};
+use crate::output::text;
 use anyhow::anyhow;
 use piperoll_format::event::{Field, Indexed};
 use piperoll_format::units::Root;
-use piperoll_index::{IndexError, SealedIndex, Summary, Terms};
+use piperoll_index::{ExactTotals, IndexError, SealedIndex, Summary, Terms};
 use piperoll_store::disk::{Disk as _, DiskFile as _, Open};
 use piperoll_store::os::OsDisk;
 use std::io::Write;
@@ -34,6 +35,13 @@ pub(super) fn inspect(subject: &Subject, printer: &mut Printer<impl Write>) -> R
     match index.verify() {
         Ok(()) => printer.holds("blocks", "every crc32 is right"),
         Err(error) => printer.fails("blocks", error.to_string()),
+    }
+    match index.verify_exact() {
+        Ok(ExactTotals { keys, ordinals }) => {
+            let [keys, ordinals] = [keys, ordinals].map(text::count);
+            printer.holds("exact keys", format!("{keys} keys with {ordinals} ordinals, all in order"));
+        }
+        Err(error) => printer.fails("exact keys", error.to_string()),
     }
     check_roots(&subject.path, &index, printer)
 }

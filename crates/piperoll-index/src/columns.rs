@@ -159,9 +159,8 @@ impl Columns {
         let mut ordinal = first;
         for (number, message) in (0_u32..).zip(checked.frame().messages()) {
             let producer = checked.frame().producer_of(number);
-            let key = producer.and_then(|producer| producer_key(&checked.envelope().principal, producer));
-            if let Some(key) = key {
-                self.exact.push(key, ordinal);
+            if let Some(producer) = producer {
+                self.exact.push(producer_key(&checked.envelope().principal, producer), ordinal);
             }
             ordinal = ordinal.saturating_add(message.events);
         }

@@ -240,7 +240,7 @@ impl Question<'_> {
             Subject::Received => return self.received(test),
             Subject::Class => return Ok(self.class(test)),
             Subject::Attribute(name) => self.exact(test, |value| match value {
-                Value::Text(text) => attribute_key(name, text),
+                Value::Text(text) => Some(attribute_key(name, text)),
                 _ => None,
             })?,
             Subject::Field(field) => self.field(*field, test)?,

@@ -285,7 +285,7 @@ pub trait Terms {
 
     /// First events of messages that may have this retry key: candidates, frame header and envelope decide.
     fn with_producer(&self, principal: &str, producer: ProducerKey) -> Result<RoaringBitmap, IndexError> {
-        producer_key(principal, producer).map_or_else(|| Ok(RoaringBitmap::new()), |key| self.with_key(key))
+        self.with_key(producer_key(principal, producer))
     }
 }
 

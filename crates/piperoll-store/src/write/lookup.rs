@@ -147,8 +147,7 @@ fn in_segment<D: Disk>(
 /// Where the frames are that may hold the message.
 fn offsets(terms: &dyn Terms, name: &ProducerName, key: ProducerKey) -> Result<Vec<Offset>, IndexError> {
     let mut offsets = Vec::new();
-    let Some(hash) = producer_key(&name.principal, key) else { return Ok(offsets) };
-    for ordinal in terms.with_key(hash)? {
+    for ordinal in terms.with_key(producer_key(&name.principal, key))? {
         offsets.extend(terms.frame_of(ordinal)?.map(|frame| frame.offset));
     }
     Ok(offsets)

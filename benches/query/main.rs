@@ -1,7 +1,7 @@
 //! How long answers take, what they cost, and what the index takes: `cargo bench -p piperoll --bench query`.
 //!
 //! Every answer is checked against what was sent, which is counted while it is sent. Words after `--` choose cases:
-//! `answers`, `search`, `cold`, `memory`, `ingest`, and words of the questions' names. See `docs/performance.md`.
+//! `answers`, `search`, `cold`, `memory`, `ingest`, `tails`, and words of the questions' names. See `docs/performance.md`.
 
 mod alone;
 mod answers;
@@ -36,6 +36,7 @@ mod sent;
 #[path = "../support/serve.rs"]
 mod serve;
 mod steady;
+mod tails;
 
 use alone::Alone;
 use anyhow::Result;
@@ -78,6 +79,9 @@ fn main() -> Result<()> {
     }
     if choice.takes("ingest", false) {
         ingest::measure(&alone, &steady)?;
+    }
+    if choice.takes("tails", false) {
+        tails::measure(&alone)?;
     }
     choice.check()
 }

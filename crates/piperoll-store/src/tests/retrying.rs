@@ -3,7 +3,10 @@
 use super::world::{HOUR, World, name, request};
 use crate::sim::{CallKind, Crash, Effect, Fault};
 use crate::{AppendError, Classes, Receipt};
+use piperoll_format::frame::ProducerKey;
+use piperoll_index::producer_key;
 use rustix::io::Errno;
+use std::collections::HashMap;
 
 /// The same addresses, as a repeated answer.
 fn again(receipt: &Receipt) -> Receipt {
@@ -33,6 +36,37 @@ fn a_retry_has_the_first_address_also_after_roll_seal_and_restart() {
     world.open().unwrap();
     check(&world, "sealed, after a restart");
     assert!(!world.append(request(&["w"], 7, 3)).unwrap().repeated);
+}
+
+/// Two sequences whose messages have the same key in an index: among some hundred thousand there are.
+fn sequences_of_one_key() -> [u64; 2] {
+    let mut found = HashMap::new();
+    let pair = (1..).find_map(|sequence| {
+        let before = found.insert(producer_key("anonymous", ProducerKey { id: 7, sequence }), sequence);
+        before.map(|before| [before, sequence])
+    });
+    pair.unwrap()
+}
+
+/// A key of the index is only that of a candidate.
+#[test]
+fn messages_that_share_a_key_are_told_apart() {
+    let mut world = World::new();
+    let sequences = sequences_of_one_key();
+    let receipts = sequences.map(|sequence| world.append(request(&["x"], 7, sequence)).unwrap());
+    assert!(receipts.iter().all(|receipt| !receipt.repeated));
+    let check = |world: &World, when: &str| {
+        for (sequence, receipt) in sequences.iter().zip(&receipts) {
+            assert_eq!(world.append(request(&["x"], 7, *sequence)), Ok(again(receipt)), "{when}");
+        }
+    };
+    check(&world, "active");
+    world.open().unwrap();
+    check(&world, "after a restart");
+    world.fill_segments(1);
+    assert!(world.keeper().seal_ready().iter().all(Result::is_ok));
+    world.open().unwrap();
+    check(&world, "sealed, after a restart");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Every answer against a naive scan, whatever happened to the segments in between.
 
 mod answers;
+mod candidates;
 mod events;
 mod known;
 mod model;

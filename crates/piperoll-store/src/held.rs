@@ -70,6 +70,11 @@ impl Held {
         self.term_bytes.fetch_update(Relaxed, Relaxed, take).is_ok()
     }
 
+    /// What of their indexes was checked is checked once more before it is read again.
+    pub(crate) fn check_again(&self) {
+        self.bodies.lock().iter().for_each(|body| body.index.check_again());
+    }
+
     /// How many are open.
     pub(crate) fn count(&self) -> usize {
         self.bodies.lock().len()

@@ -78,6 +78,11 @@ impl<D: Disk> Keeper<D> {
         self.core.ballast.take_again(&*self.core.disk)
     }
 
+    /// What was checked of the indexes of sealed segments is checked once more before it is read again (decision 14).
+    pub fn check_indexes_again(&self) {
+        self.core.catalog.held().check_again();
+    }
+
     /// Sealed segments that are open for the next question.
     pub fn open_segments(&self) -> u64 {
         self.core.catalog.held().count() as u64

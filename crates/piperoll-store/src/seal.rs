@@ -329,7 +329,7 @@ pub(crate) fn load<D: Disk>(home: &Home<D>, seal: Seal, has_loss: bool) -> Resul
 fn open_index<D: Disk>(home: &Home<D>, seal: &Seal) -> Option<IndexBytes> {
     let at = FileKind::Index.path(&home.dir, seal.head.first);
     let index = IndexBytes::map(&*home.disk, &at).ok()?;
-    let root = index.open(None).map(|index| index.log_root());
+    let root = index.open().map(|index| index.log_root());
     root.is_ok_and(|root| root == seal.root).then_some(index)
 }
 

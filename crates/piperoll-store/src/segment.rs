@@ -485,7 +485,7 @@ impl<D: Disk> Segment<D> {
             return;
         }
         let mut known = self.known.write();
-        let learnt = index.open(None).and_then(|view| {
+        let learnt = index.open().and_then(|view| {
             let before = known.terms().map(|terms| (**terms).clone());
             let Some(mut terms) = before.or_else(|| TermSet::of(view.summary())) else { return Ok(None) };
             for &field in fields {

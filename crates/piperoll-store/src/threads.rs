@@ -181,6 +181,7 @@ fn seal<D: Disk>(keeper: &Keeper<D>, stopping: &AtomicBool, complain: &Complain)
             complain(error.to_string());
         }
         keeper.take_notes().into_iter().for_each(|note| complain(note));
+        keeper.check_indexes_again();
         keeper.core.work.wait(SEALER_WAIT);
     }
 }

@@ -23,6 +23,11 @@ impl GoodBlocks {
         let words = bytes.div_ceil(BLOCK_BYTES).div_ceil(64);
         Self((0..words).map(|_| AtomicU64::new(0)).collect())
     }
+
+    /// Each block is checked once more before it is looked at again.
+    pub fn forget(&self) {
+        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    }
 }
 
 /// Bytes with a checksum for each block.

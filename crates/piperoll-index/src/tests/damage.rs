@@ -42,6 +42,7 @@ fn ask(index: &SealedIndex<'_>) -> Result<Vec<String>, IndexError> {
         "run = run-1",
         "time > 1970-01-01T00:00:00.000001Z",
         "NOT attr.n = 4",
+        "actor = actor-3 AND outcome = success",
     ] {
         let filter = parse(text, UnixNanos(0)).unwrap();
         let matches = evaluate(&filter, CLASS, index, 0..u32::MAX)?;
@@ -86,6 +87,23 @@ fn every_flipped_byte_of_a_small_index_is_noticed() {
     for place in 0..built.bytes.len() {
         check_flip(&built, &good, place, (place % 8) as u8);
     }
+}
+
+/// A block is believed for as long as its index says so, and no longer (decision 14).
+#[test]
+fn damage_behind_a_good_block_is_noticed_once_that_is_forgotten() {
+    let built = built(20);
+    let index = SealedIndex::open(&built.bytes).unwrap();
+    let answers = ask(&index);
+    let (layout, good) = (index.layout(), index.good_blocks());
+    let mut bytes = built.bytes.clone();
+    let at = layout.range_of(Field::Actor).start;
+    bytes[at..at + 4].fill(0);
+    let ask_again =
+        || SealedIndex::open_again(&bytes, &layout, Some(good.clone())).and_then(|index| ask(&index));
+    assert_ne!(ask_again(), answers, "the block is believed");
+    good.forget();
+    assert!(matches!(ask_again(), Err(IndexError::Damaged { .. })));
 }
 
 #[test]

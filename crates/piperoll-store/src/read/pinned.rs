@@ -20,8 +20,7 @@ use piperoll_format::{
     walk::{ByteSource, walk},
 };
 use piperoll_index::{
-    Columns, FrameRow, GoodBlocks, IndexError, IndexLayout, Matches, Terms, checked_event, count_matches,
-    evaluate,
+    Columns, FrameRow, IndexError, IndexLayout, Matches, Terms, checked_event, count_matches, evaluate,
 };
 use roaring::RoaringBitmap;
 use std::{
@@ -53,8 +52,6 @@ pub struct Record {
 pub(super) struct SegmentReader<'q> {
     pinned: Pinned,
     asker: &'q Asker<'q>,
-    /// What of the index was checked for this reader.
-    good: OnceLock<GoodBlocks>,
     /// Made from the `.log` where the index turned out to be unreadable.
     remade: OnceLock<Columns>,
     /// The frame that was read last: its neighbours are most often next.
@@ -145,7 +142,7 @@ impl Events<'_> {
 impl<'q> SegmentReader<'q> {
     /// A reader of what was pinned.
     pub(super) fn new(pinned: Pinned, asker: &'q Asker<'q>) -> Self {
-        Self { pinned, asker, good: OnceLock::new(), remade: OnceLock::new(), frame: None }
+        Self { pinned, asker, remade: OnceLock::new(), frame: None }
     }
 
     /// The retention class of its log.
@@ -171,10 +168,7 @@ impl<'q> SegmentReader<'q> {
     pub(super) fn ask<T>(&self, ask: impl Fn(&dyn Terms) -> Result<T, IndexError>) -> Result<T, ReadError> {
         if self.remade.get().is_none() {
             let answer = match &self.pinned.terms {
-                TermSource::Sealed(index) => index.open(self.good.get().cloned()).and_then(|index| {
-                    self.good.get_or_init(|| index.good_blocks());
-                    ask(&index)
-                }),
+                TermSource::Sealed(index) => index.open().and_then(|index| ask(&index)),
                 TermSource::Active(columns) => ask(&columns.read().columns),
             };
             if let Ok(answer) = answer {

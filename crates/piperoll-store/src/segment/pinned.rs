@@ -100,8 +100,8 @@ const TAIL_BYTES: u64 = 16 * 1024;
 #[derive(Clone)]
 pub(crate) struct IndexBytes {
     memory: IndexMemory,
-    /// Known once it was opened.
-    layout: Arc<OnceLock<Arc<IndexLayout>>>,
+    /// Once it was opened, where its parts lie and which of its blocks were found good.
+    opened: Arc<OnceLock<(Arc<IndexLayout>, GoodBlocks)>>,
 }
 
 #[derive(Clone)]
@@ -114,7 +114,7 @@ enum IndexMemory {
 
 impl IndexBytes {
     fn new(memory: IndexMemory) -> Self {
-        Self { memory, layout: Arc::default() }
+        Self { memory, opened: Arc::default() }
     }
 
     /// An index that has no file.
@@ -134,7 +134,7 @@ impl IndexBytes {
 
     /// Tells that most of the bytes will be read that are where the layout says, if it is known.
     pub(crate) fn expect_reads_of(&self, range: impl Fn(&IndexLayout) -> Range<usize>) {
-        if let (IndexMemory::Mapped(map, _), Some(layout)) = (&self.memory, self.layout.get()) {
+        if let (IndexMemory::Mapped(map, _), Some((layout, _))) = (&self.memory, self.opened.get()) {
             let bytes = range(layout);
             map.expect_reads_of(bytes.start as u64..bytes.end as u64);
         }
@@ -148,14 +148,21 @@ impl IndexBytes {
         }
     }
 
-    /// The index in these bytes. What is `good` of it was checked for this reader before.
-    pub(crate) fn open(&self, good: Option<GoodBlocks>) -> Result<SealedIndex<'_>, IndexError> {
+    /// The index in these bytes.
+    pub(crate) fn open(&self) -> Result<SealedIndex<'_>, IndexError> {
         let bytes = self.bytes();
-        if let Some(layout) = self.layout.get() {
-            return SealedIndex::open_again(bytes, layout, good);
+        if let Some((layout, good)) = self.opened.get() {
+            return SealedIndex::open_again(bytes, layout, Some(good.clone()));
         }
         let index = SealedIndex::open(bytes)?;
-        self.layout.get_or_init(|| index.layout());
+        self.opened.get_or_init(|| (index.layout(), index.good_blocks()));
         Ok(index)
+    }
+
+    /// Checks each of its blocks once more before it is looked at again (decision 14).
+    pub(crate) fn check_again(&self) {
+        if let Some((_, good)) = self.opened.get() {
+            good.forget();
+        }
     }
 }

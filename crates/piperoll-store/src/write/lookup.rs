@@ -132,7 +132,7 @@ fn in_segment<D: Disk>(
     let damaged = |error: IndexError| PinError::damaged(pinned.log.path(), Offset(0), error);
     let offsets = match &pinned.terms {
         TermSource::Active(columns) => offsets(&columns.read().columns, name, key),
-        TermSource::Sealed(index) => index.open(None).and_then(|index| offsets(&index, name, key)),
+        TermSource::Sealed(index) => index.open().and_then(|index| offsets(&index, name, key)),
     };
     for offset in offsets.map_err(damaged)? {
         let frame = pinned.log.frame(offset)?;

@@ -6,7 +6,7 @@
 use crate::{
     error::IndexError,
     keys::{attribute_key, bytes_key, digest_key, number_key, text_key},
-    terms::{Terms, slices},
+    terms::{Terms, TermsOfField, slices},
 };
 use piperoll_filter::{Comparison, Expression, Filter, Needle, Subject, Test, Value};
 use piperoll_format::{
@@ -116,21 +116,25 @@ pub fn count_matches(
 ) -> Result<Option<u64>, IndexError> {
     let summary = terms.summary();
     let is_everything = ordinals.start == 0 && ordinals.end >= summary.end && summary.events == summary.end;
-    let set = |part: &Expression| match part {
+    let sets: Option<Vec<_>> = match filter.expression() {
+        Expression::And(parts) => parts.iter().map(terms_of_field).collect(),
+        part => terms_of_field(part).map(|set| vec![set]),
+    };
+    match sets.filter(|_| is_everything && summary.unreadable == 0) {
+        Some(sets) => terms.count_with_all(&sets).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The terms that a part of a filter asks for, where it asks for values of a bitmap field.
+fn terms_of_field(part: &Expression) -> Option<TermsOfField> {
+    match part {
         Expression::Compare(Comparison { subject: Subject::Field(field), test: Test::OneOf(values) })
             if field.indexed() == Indexed::Bitmap =>
         {
             Some((*field, field_terms(*field, values)))
         }
         _ => None,
-    };
-    let sets: Option<Vec<_>> = match filter.expression() {
-        Expression::And(parts) => parts.iter().map(set).collect(),
-        part => set(part).map(|set| vec![set]),
-    };
-    match sets.filter(|_| is_everything && summary.unreadable == 0) {
-        Some(sets) => terms.count_common(&sets).map(Some),
-        None => Ok(None),
     }
 }
 
@@ -156,6 +160,9 @@ impl Question<'_> {
 
     /// The rarest part comes first, and none after nothing is left.
     fn and(&self, parts: &[Expression]) -> Result<Bounds, IndexError> {
+        if let Some(sets) = parts.iter().map(terms_of_field).collect::<Option<Vec<_>>>() {
+            return Ok(Bounds::exact(self.terms.with_all(&sets)?).or_perhaps(&self.unreadable));
+        }
         let mut ordered = Vec::with_capacity(parts.len());
         for part in parts {
             ordered.push((self.estimate(part)?, part));

@@ -32,7 +32,7 @@ pub use keys::{
 pub use layout::CANONICAL_VERSION;
 pub use sealed::{ExactTotals, GoodBlocks, IndexLayout, SealedIndex};
 pub use term_set::{Share, TermSet};
-pub use terms::{EventPlace, FrameRow, Summary, Terms, checked_event};
+pub use terms::{EventPlace, FrameRow, Summary, Terms, TermsOfField, checked_event};
 pub use writer::{Builder, BuiltIndex};
 
 #[cfg(test)]

@@ -9,6 +9,8 @@
 //! One set has one form: index roots are made of these bytes, so they are written here and not by a library
 //! that may choose another container tomorrow.
 
+pub(crate) mod common;
+
 use crate::{
     bits::Bits,
     wire::{put_all, u16_at, u32_at, within},
@@ -75,6 +77,7 @@ fn ordinal(base: u32, low: [u8; 2]) -> u32 {
 }
 
 /// Visits each value, in one pass with the look at whether they ascend; `None` where they do not.
+#[inline]
 fn visit_ascending(values: &[[u8; 2]], mut visit: impl FnMut(u32)) -> Option<()> {
     let (mut least, mut ascend) = (0_u32, true);
     for value in values {
@@ -86,9 +89,25 @@ fn visit_ascending(values: &[[u8; 2]], mut visit: impl FnMut(u32)) -> Option<()>
     ascend.then_some(())
 }
 
+/// Whether a value is among these, which ascend.
+fn is_in(values: &[[u8; 2]], value: u32) -> bool {
+    values.binary_search_by_key(&value, |value| u32::from(u16::from_le_bytes(*value))).is_ok()
+}
+
 enum Container<'a> {
     Array(&'a [[u8; 2]]),
     Bitset(&'a [u8]),
+}
+
+impl Container<'_> {
+    /// Adds its ordinals, which begin at `base`, to `bits`; `None` where they do not ascend.
+    fn add_to(&self, base: u32, bits: &mut Bits) -> Option<()> {
+        match self {
+            Self::Array(values) => visit_ascending(values, |value| bits.set(base + value))?,
+            Self::Bitset(bytes) => bits.add_bytes(base, bytes),
+        }
+        Some(())
+    }
 }
 
 impl<'a> Posting<'a> {
@@ -140,6 +159,11 @@ impl<'a> Posting<'a> {
         })
     }
 
+    /// The container that begins with this ordinal.
+    fn container(&self, first: u32) -> Option<Container<'a>> {
+        self.containers().find_map(|(base, container)| (base == first).then_some(container))
+    }
+
     /// How many ordinals it has.
     pub(crate) fn cardinality(&self) -> u64 {
         (0..self.containers)
@@ -154,7 +178,11 @@ impl<'a> Posting<'a> {
         for (base, container) in self.containers() {
             match container {
                 Container::Array(values) => {
-                    visit_ascending(values, |value| count += u64::from(bits.has(base + value)))?;
+                    let mut found = 0_u32;
+                    visit_ascending(values, |value| {
+                        found = found.wrapping_add(bits.has(base | value).into());
+                    })?;
+                    count += u64::from(found);
                 }
                 Container::Bitset(bytes) => count += bits.common(base, bytes),
             }
@@ -164,12 +192,9 @@ impl<'a> Posting<'a> {
 
     /// Whether an ordinal is in it. Where its values do not ascend, that may go unseen.
     pub(crate) fn has(&self, ordinal: u32) -> bool {
-        let (low, at) = (ordinal & 0xFFFF, ordinal >> 16);
-        let container = self.containers().find(|(base, _)| base >> 16 == at);
-        container.is_some_and(|(_, container)| match container {
-            Container::Array(values) => {
-                values.binary_search_by_key(&low, |value| u32::from(u16::from_le_bytes(*value))).is_ok()
-            }
+        let low = ordinal & 0xFFFF;
+        self.container(ordinal - low).is_some_and(|container| match container {
+            Container::Array(values) => is_in(values, low),
             Container::Bitset(bytes) => {
                 bytes.get(low as usize / 8).is_some_and(|byte| byte >> (low % 8) & 1 == 1)
             }
@@ -178,13 +203,7 @@ impl<'a> Posting<'a> {
 
     /// Adds its ordinals to `bits`; `None` where they do not ascend.
     pub(crate) fn add_to(&self, bits: &mut Bits) -> Option<()> {
-        for (base, container) in self.containers() {
-            match container {
-                Container::Array(values) => visit_ascending(values, |value| bits.set(base + value))?,
-                Container::Bitset(bytes) => bits.add_bytes(base, bytes),
-            }
-        }
-        Some(())
+        self.containers().try_for_each(|(base, container)| container.add_to(base, bits))
     }
 
     /// Each of its ordinals; `None` where they do not ascend.

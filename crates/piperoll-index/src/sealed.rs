@@ -14,7 +14,8 @@ use crate::{
         EVENTS_AT, EXACT_NUMBER, FIRST_BLOCK_BYTES, KIND_BITMAP, KIND_EXACT, LOG_ROOT_AT, MAGIC,
         PRIVATE_VERSION, Private, TRAILER_BYTES, TRAILER_MAGIC,
     },
-    terms::{FrameRow, Summary, Terms, bitmap_fields, slices},
+    posting::{Posting, common},
+    terms::{FrameRow, Summary, Terms, TermsOfField, bitmap_fields, slices},
     wire::{i64_at, u16_at, u32_at, u64_at, within},
 };
 use bitmaps::BitmapSection;
@@ -233,6 +234,23 @@ impl<'a> SealedIndex<'a> {
         section.map(|(_, range)| BitmapSection::open(&self.blocks, range)).transpose()
     }
 
+    /// The postings of each set's terms; where a set has none, none of the sets behind it.
+    fn postings(&self, sets: &[TermsOfField]) -> Result<Vec<Vec<Posting<'a>>>, IndexError> {
+        let mut postings = Vec::with_capacity(sets.len());
+        for (field, terms) in sets {
+            let found = match self.section(*field)? {
+                Some(section) => section.postings(&self.blocks, &slices(terms), self.layout.summary.end)?,
+                None => Vec::new(),
+            };
+            let is_none = found.is_empty();
+            postings.push(found);
+            if is_none {
+                break;
+            }
+        }
+        Ok(postings)
+    }
+
     /// Bytes of a section of the private part, from `start` of it.
     fn private(&self, part: Private, start: usize, length: usize) -> Result<&'a [u8], IndexError> {
         self.blocks.part(
@@ -277,6 +295,10 @@ impl<'a> SealedIndex<'a> {
         let set = RoaringBitmap::deserialize_from(bytes).ok();
         set.filter(|set| set.max().is_none_or(|last| last < self.layout.summary.end)).ok_or_else(damaged)
     }
+}
+
+fn unordered() -> IndexError {
+    IndexError::damaged(0, "bitmaps whose ordinals ascend")
 }
 
 /// The root of the `.log` that stands in the first block.
@@ -410,15 +432,12 @@ impl Terms for SealedIndex<'_> {
             .map_or_else(|| Ok(Labels::none(end)), |section| section.labels(&self.blocks, end))
     }
 
-    fn count_common(&self, sets: &[(Field, Vec<Vec<u8>>)]) -> Result<u64, IndexError> {
-        let end = self.layout.summary.end;
-        let mut postings = Vec::with_capacity(sets.len());
-        for (field, terms) in sets {
-            let Some(section) = self.section(*field)? else { return Ok(0) };
-            postings.push(section.postings(&self.blocks, &slices(terms), end)?);
-        }
-        let counted = bitmaps::count_common(postings, end);
-        counted.ok_or_else(|| IndexError::damaged(0, "bitmaps whose ordinals ascend"))
+    fn with_all(&self, sets: &[TermsOfField]) -> Result<RoaringBitmap, IndexError> {
+        common::set(&self.postings(sets)?, self.layout.summary.end).ok_or_else(unordered)
+    }
+
+    fn count_with_all(&self, sets: &[TermsOfField]) -> Result<u64, IndexError> {
+        common::count(&self.postings(sets)?, self.layout.summary.end).ok_or_else(unordered)
     }
 
     fn among(

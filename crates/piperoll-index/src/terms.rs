@@ -152,6 +152,9 @@ pub(crate) fn slices(terms: &[Vec<u8>]) -> Vec<&[u8]> {
     terms.iter().map(Vec::as_slice).collect()
 }
 
+/// Some terms of a field.
+pub type TermsOfField = (Field, Vec<Vec<u8>>);
+
 /// The index of one segment's events.
 ///
 /// Sets hold the ordinals of readable events only, all below [`Summary::end`]; what has ordinals but cannot
@@ -185,14 +188,22 @@ pub trait Terms {
         Ok(self.with_terms(field, terms)? & events)
     }
 
-    /// How many events have, of each of these bitmap fields, one of its terms.
-    fn count_common(&self, sets: &[(Field, Vec<Vec<u8>>)]) -> Result<u64, IndexError> {
+    /// Events that have, of each of these bitmap fields, one of its terms; there is one field at least.
+    fn with_all(&self, sets: &[TermsOfField]) -> Result<RoaringBitmap, IndexError> {
         let mut common: Option<RoaringBitmap> = None;
         for (field, terms) in sets {
             let with_terms = self.with_terms(*field, &slices(terms))?;
-            common = Some(common.map_or_else(|| with_terms.clone(), |common| common & &with_terms));
+            common = Some(match common {
+                Some(common) => common & with_terms,
+                None => with_terms,
+            });
         }
-        Ok(common.map_or_else(|| self.summary().events.into(), |common| common.len()))
+        Ok(common.unwrap_or_default())
+    }
+
+    /// How many events these are.
+    fn count_with_all(&self, sets: &[TermsOfField]) -> Result<u64, IndexError> {
+        Ok(self.with_all(sets)?.len())
     }
 
     /// Events that have a term in a bitmap field which begins so; the empty prefix asks for presence.

@@ -57,6 +57,31 @@ fn a_posting_list_is_these_bytes() {
     assert_eq!(crate::tests::hex(&written(&[1, 65_535, 65_536])), expected);
 }
 
+proptest! {
+    /// Whatever containers meet: arrays of like and of very unlike lengths, bits, unions of several postings, none.
+    #[test]
+    fn what_sets_have_in_common_is_what_all_their_postings_have(
+        sets in proptest::collection::vec((1_u32..4, 0_u32..12, 0_u32..3, 0_u32..70_000), 1..4),
+    ) {
+        let end = 200_000;
+        let sets: Vec<Vec<Vec<u32>>> = sets
+            .iter()
+            .map(|&(postings, spread, begin, offset)| {
+                let step = 1_u32 << spread;
+                let of = |number: u32| (begin * offset + number..end).step_by((step * postings) as usize);
+                (0..postings).map(|number| of(number * step).collect()).collect()
+            })
+            .collect();
+        let unions = sets.iter().map(|set| set.iter().flatten().copied().collect::<RoaringBitmap>());
+        let expected = unions.reduce(|all, set| all & set).unwrap();
+        let bytes: Vec<Vec<_>> = sets.iter().map(|set| set.iter().map(|ordinals| written(ordinals)).collect()).collect();
+        let parsed: Vec<Vec<_>> =
+            bytes.iter().map(|set| set.iter().map(|bytes| Posting::parse(bytes, end).unwrap()).collect()).collect();
+        prop_assert_eq!(common::count(&parsed, end), Some(expected.len()));
+        prop_assert_eq!(common::set(&parsed, end), Some(expected));
+    }
+}
+
 /// Found by the fuzz target `index`: a bit or a value beyond the last event was answered, or left out in silence.
 #[test]
 fn ordinals_that_no_event_has_are_refused() {

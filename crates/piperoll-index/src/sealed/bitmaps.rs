@@ -197,25 +197,3 @@ impl BitmapSection {
         blocks.part(parts + from, length, self.end)
     }
 }
-
-/// How many ordinals below `end` are in one posting of each set; the postings of a set have none in common. `None` where
-/// those of one do not ascend.
-pub(super) fn count_common(mut sets: Vec<Vec<Posting<'_>>>, end: u32) -> Option<u64> {
-    let size = |set: &Vec<Posting<'_>>| set.iter().map(Posting::cardinality).sum::<u64>();
-    sets.sort_by_cached_key(size);
-    // The largest is only counted in the others, and not made a set of.
-    let Some(largest) = sets.pop() else { return Some(0) };
-    let mut common: Option<Bits> = None;
-    for set in &sets {
-        let mut bits = Bits::new(end);
-        set.iter().try_for_each(|posting| posting.add_to(&mut bits))?;
-        match &mut common {
-            Some(common) => common.keep(&bits),
-            None => common = Some(bits),
-        }
-    }
-    match common {
-        Some(common) => largest.iter().map(|posting| posting.count_in(&common)).sum(),
-        None => Some(size(&largest)),
-    }
-}

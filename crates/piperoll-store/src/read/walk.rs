@@ -40,6 +40,8 @@ pub(super) struct Question<'q> {
     pub(super) order: Order,
     pub(super) asker: &'q Asker<'q>,
     pub(super) helpers: &'q Helpers,
+    /// The fields with bitmaps that the filter compares.
+    pub(super) fields: Vec<Field>,
     /// What every match has one of in its bytes.
     pub(super) needles: Option<Needles>,
 }
@@ -47,7 +49,8 @@ pub(super) struct Question<'q> {
 impl<'q> Question<'q> {
     /// A question that these helpers help with.
     pub(super) fn new(filter: &'q Filter, order: Order, asker: &'q Asker<'q>, helpers: &'q Helpers) -> Self {
-        Self { filter, order, asker, helpers, needles: filter.needles() }
+        let fields = bitmap_fields(filter);
+        Self { filter, order, asker, helpers, fields, needles: filter.needles() }
     }
 }
 
@@ -153,15 +156,16 @@ pub(super) fn open<'q, D: Disk>(
 ) -> Result<Option<SegmentReader<'q>>, ReadError> {
     let asker = question.asker;
     asker.check()?;
+    let had_learnt = segment.has_learnt(&question.fields);
     let pin = || {
         let pinned = segment.pin()?;
         // What nobody had asked of it, its times too, it tells only now.
-        segment.learn_terms(&pinned, &bitmap_fields(question.filter));
+        segment.learn_terms(&pinned, &question.fields);
         Ok(pinned)
     };
     match asker.timed(Stage::Open, pin) {
         Ok(pinned) => {
-            let is_ruled_out = is_ruled_out(question, class, segment, is_whole);
+            let is_ruled_out = !had_learnt && is_ruled_out(question, class, segment, is_whole);
             Ok((!is_ruled_out).then(|| SegmentReader::new(pinned, asker)))
         }
         Err(error) => match (Place { class, first: segment.first(), end: segment.end() }).error(error) {
@@ -334,8 +338,8 @@ impl<'q, D: Disk> Walk<'q, D> {
     /// Opens the segments that come next, several at one time, once some of those before had to be opened for the first
     /// time: the disk has much to do then, and one thread waits for it most of the time.
     fn learn_ahead(&mut self, segment: &Segment<D>) -> Result<(), ReadError> {
-        let fields = bitmap_fields(self.question.filter);
-        if segment.has_learnt(&fields) {
+        let fields = &self.question.fields;
+        if segment.has_learnt(fields) {
             return Ok(());
         }
         self.learnt += 1;
@@ -349,11 +353,11 @@ impl<'q, D: Disk> Walk<'q, D> {
         let next = self.segments.get(next).unwrap_or_default();
         let clock = || self.question.asker.monotonic_ns();
         self.question.helpers.for_each(next, clock, |segment| {
-            if !segment.has_learnt(&fields) {
+            if !segment.has_learnt(fields) {
                 self.question.asker.check()?;
                 // What cannot be opened is an error when the walk comes to it, and only then.
                 if let Ok(pinned) = segment.pin() {
-                    segment.learn_terms(&pinned, &fields);
+                    segment.learn_terms(&pinned, fields);
                 }
             }
             Ok(())

@@ -52,6 +52,10 @@ impl QueryService for QueryGrpc {
         let limit = limit(&request);
         // The first page is made before the answer begins, so that what is wrong with the request is said there.
         let first = page(&self.0, &query, limit).await.map_err(|refusal| self.0.refused(refusal))?;
+        if is_last(&first, limit) {
+            let answer = answer(&query.tenant, first);
+            return Ok(Response::new(Box::pin(tokio_stream::once(Ok(answer)))));
+        }
         let (answers, reader) = mpsc::channel(PAGES_WAITING_MAX);
         let daemon = Arc::clone(&self.0);
         let giving = async move {
@@ -181,6 +185,23 @@ async fn page(daemon: &Arc<Daemon>, query: &Query, left: u32) -> Result<Page, Re
     daemon.read(move |reader, asker| reader.query(&query, asker)).await
 }
 
+fn events_of(page: &Page) -> u32 {
+    u32::try_from(page.records.len()).unwrap_or(u32::MAX)
+}
+
+/// Whether nothing follows a page, where `left` events are still wanted.
+fn is_last(page: &Page, left: u32) -> bool {
+    page.exhausted || left <= events_of(page)
+}
+
+fn answer(tenant: &Name, page: Page) -> raw::QueryResponse {
+    raw::QueryResponse {
+        position: page.position.encode(),
+        exhausted: page.exhausted,
+        records: page.records.into_iter().map(|record| event_record(tenant, record)).collect(),
+    }
+}
+
 /// Page after page, no faster than they are taken, until the limit or the end.
 async fn give_pages(
     daemon: &Arc<Daemon>,
@@ -190,13 +211,10 @@ async fn give_pages(
 ) -> Result<(), Refusal> {
     let mut page = first;
     loop {
-        left = left.saturating_sub(u32::try_from(page.records.len()).unwrap_or(u32::MAX));
-        let last = page.exhausted || left == 0;
-        let answer = raw::QueryResponse {
-            position: page.position.encode(),
-            exhausted: page.exhausted,
-            records: page.records.into_iter().map(|record| event_record(&query.tenant, record)).collect(),
-        };
+        let last = is_last(&page, left);
+        left = left.saturating_sub(events_of(&page));
+        query.position = Some(page.position.clone());
+        let answer = answer(&query.tenant, page);
         let stall_max = daemon.limits.reader_stall_max;
         let sent = timeout(stall_max.0, answers.send(Ok(answer))).await;
         let slow =
@@ -205,7 +223,6 @@ async fn give_pages(
         if sent.is_err() || last {
             return Ok(());
         }
-        query.position = Some(page.position);
         page = tokio::select! {
             // A reader that has gone must not keep a question running.
             () = answers.closed() => return Ok(()),

@@ -58,12 +58,14 @@ fn a_posting_list_is_these_bytes() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(crate::tests::cases(64)))]
+
     /// Whatever containers meet: arrays of like and of very unlike lengths, bits, unions of several postings, none.
     #[test]
     fn what_sets_have_in_common_is_what_all_their_postings_have(
         sets in proptest::collection::vec((1_u32..4, 0_u32..12, 0_u32..3, 0_u32..70_000), 1..4),
     ) {
-        let end = 200_000;
+        let end = 140_000;
         let sets: Vec<Vec<Vec<u32>>> = sets
             .iter()
             .map(|&(postings, spread, begin, offset)| {

@@ -25,8 +25,8 @@ pub(crate) fn bare_groups(directory: &Path, group: &[u8], time: Duration) -> Res
 }
 
 /// The same in open loop: copies of `message` are due `rate` times a second for `time`, all that are due are written and
-/// synced together, at most `group_bytes_max` of them, and the latency of each counts from when it was due. How long each write and sync
-/// took by itself goes to `durations`.
+/// synced together, at most `group_bytes_max` of them, and the latency of each counts from when it was due. How long each
+/// write and sync took by itself goes to `durations`.
 pub(crate) fn open_groups(
     directory: &Path,
     message: &[u8],

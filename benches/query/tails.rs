@@ -62,7 +62,9 @@ pub(crate) fn measure(alone: &Alone<'_>) -> Result<()> {
         anyhow::Ok(latencies)
     })?;
     latencies.sort_unstable();
-    let at = |percent: usize| latencies.get(latencies.len() * percent / 100).map_or(0.0, |it| it.as_secs_f64() * 1e3);
+    let at = |percent: usize| {
+        latencies.get(latencies.len() * percent / 100).map_or(0.0, |it| it.as_secs_f64() * 1e3)
+    };
     let (median, p99) = (at(50), at(99));
     print(&format!(
         "## Tails\n\n{} deliveries of {count} events to {TAILS} tails: median {median:.1} ms behind the acknowledgement, \
@@ -109,11 +111,17 @@ async fn watch(mut tail: Tail, expected: usize) -> Result<Delivered> {
         let records = tail.next().await?.records;
         let at = now();
         for record in records {
-            let number = record.event.and_then(|event| event.id?.parse().ok()).context("an event of nobody")?;
+            let number =
+                record.event.and_then(|event| event.id?.parse().ok()).context("an event of nobody")?;
             delivered.push((number, at));
         }
     }
     let numbers: std::collections::HashSet<_> = delivered.iter().map(|(number, _)| *number).collect();
-    anyhow::ensure!(numbers.len() == expected, "{} events came, {} different", delivered.len(), numbers.len());
+    anyhow::ensure!(
+        numbers.len() == expected,
+        "{} events came, {} different",
+        delivered.len(),
+        numbers.len()
+    );
     Ok(delivered)
 }

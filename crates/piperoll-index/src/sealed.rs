@@ -184,12 +184,11 @@ impl<'a> SealedIndex<'a> {
     pub fn open_again(
         bytes: &'a [u8],
         layout: &Arc<IndexLayout>,
-        good: Option<GoodBlocks>,
+        good: GoodBlocks,
     ) -> Result<Self, IndexError> {
         let cut = || IndexError::damaged(layout.length, "the end of the file, where it was before");
         let whole = bytes.split_at_checked(layout.checks).filter(|_| bytes.len() == layout.length);
         let (content, checks) = whole.ok_or_else(cut)?;
-        let good = good.unwrap_or_else(|| GoodBlocks::none_of(content.len()));
         Ok(Self { bytes, blocks: Blocks::new(content, checks, good), layout: Arc::clone(layout) })
     }
 

@@ -21,11 +21,11 @@ const WRITER_WAIT: Duration = Duration::from_mins(1);
 const KEEPER_WAIT: Duration = Duration::from_millis(200);
 /// How long the sealer waits for a ring; it looks then in any case, so that what failed is tried again.
 const SEALER_WAIT: Duration = Duration::from_secs(10);
-/// How long a writer waits for the sealer, after each segment that it has filled: a delay and no stop, so that a log that
-/// cannot be sealed still takes appends. A second at most, in steps,
-const SEALER_LAG_MAX: Duration = Duration::from_millis(10);
-/// as another log's writer may have taken the ring.
-const SEALER_LAGS_MAX: usize = 100;
+/// How long a writer that waits for the sealer waits for one ring: another log's writer may have taken it.
+const SEALER_RING_WAIT: Duration = Duration::from_millis(10);
+/// For so many rings it waits after each segment that it has filled, a second at most: a delay and no stop, so that a log
+/// that cannot be sealed still takes appends.
+const SEALER_RINGS_MAX: usize = 100;
 /// By how much keeper and sealer are nicer than the threads that somebody waits for.
 const NICENESS: i32 = 10;
 /// Writers need little: 4,096 of them may be there.
@@ -139,9 +139,12 @@ fn write<D: Disk>(keeper: &Keeper<D>, log: &Log<D>) {
     while !log.inbox.is_done() {
         if log.inbox.wait(WRITER_WAIT) {
             while keeper.core.commit(log) {
-                let first = log.active().map(|active| active.first());
-                if waited_at != first && keeper.core.has_unsealed_max(log) {
-                    waited_at = first;
+                if !keeper.core.has_unsealed_max(log) {
+                    continue;
+                }
+                let filling = log.active().map(|active| active.first());
+                if waited_at != filling {
+                    waited_at = filling;
                     await_seal(&keeper.core, log);
                 }
             }
@@ -152,11 +155,11 @@ fn write<D: Disk>(keeper: &Keeper<D>, log: &Log<D>) {
 /// Lets the sealer come nearer: appends are no faster than what has to be done behind them.
 fn await_seal<D: Disk>(core: &Core<D>, log: &Log<D>) {
     add(&core.stats.seal_waits, 1);
-    for _ in 0..SEALER_LAGS_MAX {
+    for _ in 0..SEALER_RINGS_MAX {
         if !core.has_unsealed_max(log) || core.closing.load(SeqCst) {
             break;
         }
-        core.sealed.wait(SEALER_LAG_MAX);
+        core.sealed.wait(SEALER_RING_WAIT);
     }
 }
 

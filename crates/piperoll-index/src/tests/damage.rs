@@ -1,13 +1,14 @@
 //! A wrong `.idx` is noticed, whatever is wrong with it, and harms nobody.
 
 use super::support::{CLASS, FrameSpec, Kind, Log, Message, cases, root};
-use crate::{BuiltIndex, IndexError, SealedIndex, Terms, evaluate, group};
+use crate::{BuiltIndex, GoodBlocks, IndexError, IndexLayout, SealedIndex, Terms, evaluate, group};
 use piperoll_filter::parse;
 use piperoll_format::{
     event::Field,
     units::{Ordinal, UnixNanos},
 };
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// Some events, enough for a bitset container and for several blocks.
 fn built(events: u64) -> BuiltIndex {
@@ -57,6 +58,14 @@ fn ask(index: &SealedIndex<'_>) -> Result<Vec<String>, IndexError> {
     Ok(answers)
 }
 
+/// What is kept of an index that was open before: its layout, and that nothing of it is believed any more.
+fn opened_before(built: &BuiltIndex) -> (Arc<IndexLayout>, GoodBlocks) {
+    let index = SealedIndex::open(&built.bytes).unwrap();
+    let checked = index.good_blocks();
+    checked.forget();
+    (index.layout(), checked)
+}
+
 /// A bit that is flipped is met by a checksum before it is answered from, or was not looked at; the check of
 /// the whole file finds it in any case.
 fn check_flip(built: &BuiltIndex, good: &[String], place: usize, bit: u8) {
@@ -65,8 +74,10 @@ fn check_flip(built: &BuiltIndex, good: &[String], place: usize, bit: u8) {
     if let Ok(answers) = ask_all(&bytes) {
         assert_eq!(answers, good, "byte {place} bit {bit} changed an answer");
     }
-    let layout = SealedIndex::open(&built.bytes).unwrap().layout();
-    if let Ok(answers) = SealedIndex::open_again(&bytes, &layout, None).and_then(|index| ask(&index)) {
+    let (layout, checked) = opened_before(built);
+    if let Ok(answers) =
+        SealedIndex::open_again(&bytes, &layout, checked.clone()).and_then(|index| ask(&index))
+    {
         assert_eq!(
             answers, good,
             "byte {place} bit {bit} changed an answer of an index that was open before"
@@ -99,8 +110,7 @@ fn damage_behind_a_good_block_is_noticed_once_that_is_forgotten() {
     let mut bytes = built.bytes.clone();
     let at = layout.range_of(Field::Actor).start;
     bytes[at..at + 4].fill(0);
-    let ask_again =
-        || SealedIndex::open_again(&bytes, &layout, Some(good.clone())).and_then(|index| ask(&index));
+    let ask_again = || SealedIndex::open_again(&bytes, &layout, good.clone()).and_then(|index| ask(&index));
     assert_ne!(ask_again(), answers, "the block is believed");
     good.forget();
     assert!(matches!(ask_again(), Err(IndexError::Damaged { .. })));
@@ -109,10 +119,10 @@ fn damage_behind_a_good_block_is_noticed_once_that_is_forgotten() {
 #[test]
 fn every_cut_and_every_longer_file_is_noticed() {
     let built = built(20);
-    let layout = SealedIndex::open(&built.bytes).unwrap().layout();
+    let (layout, checked) = opened_before(&built);
     for length in 0..built.bytes.len() {
         assert!(
-            SealedIndex::open_again(&built.bytes[..length], &layout, None).is_err(),
+            SealedIndex::open_again(&built.bytes[..length], &layout, checked.clone()).is_err(),
             "cut at {length} later"
         );
         let cut = SealedIndex::open(&built.bytes[..length]).and_then(|index| index.verify());
@@ -121,7 +131,11 @@ fn every_cut_and_every_longer_file_is_noticed() {
     for tail in [&[0][..], &[0; 8], &[0xFF; 4_096]] {
         let longer = [&built.bytes, tail].concat();
         assert!(SealedIndex::open(&longer).is_err(), "{} bytes more", tail.len());
-        assert!(SealedIndex::open_again(&longer, &layout, None).is_err(), "{} bytes more, later", tail.len());
+        assert!(
+            SealedIndex::open_again(&longer, &layout, checked.clone()).is_err(),
+            "{} bytes more, later",
+            tail.len()
+        );
     }
 }
 

@@ -152,7 +152,7 @@ impl IndexBytes {
     pub(crate) fn open(&self) -> Result<SealedIndex<'_>, IndexError> {
         let bytes = self.bytes();
         if let Some((layout, good)) = self.opened.get() {
-            return SealedIndex::open_again(bytes, layout, Some(good.clone()));
+            return SealedIndex::open_again(bytes, layout, good.clone());
         }
         let index = SealedIndex::open(bytes)?;
         self.opened.get_or_init(|| (index.layout(), index.good_blocks()));

@@ -29,11 +29,6 @@ impl Bits {
         Self(bytes)
     }
 
-    /// Makes room for ordinals below `end`.
-    pub(crate) fn grow(&mut self, end: u32) {
-        self.0.resize(bytes_of(end).max(self.0.len()), 0);
-    }
-
     #[inline]
     pub(crate) fn set(&mut self, ordinal: u32) {
         let (at, bit) = place(ordinal);
@@ -88,10 +83,6 @@ impl Bits {
 
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.0
-    }
-
-    pub(crate) fn capacity_bytes(&self) -> usize {
-        self.0.capacity()
     }
 
     pub(crate) fn to_bitmap(&self) -> RoaringBitmap {

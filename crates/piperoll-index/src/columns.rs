@@ -17,7 +17,7 @@ use crate::{
 pub(crate) use dictionary::Interned;
 pub(crate) use exact::{ExactKeys, KeyOrdinal};
 use piperoll_format::{
-    event::{Field, Indexed, Term},
+    event::{Field, FieldSet, Indexed, Term},
     frame::{CheckedFrame, FrameView},
     limits::{SEGMENT_BYTES_MAX, SEGMENT_EVENTS_MAX},
     names::Name,
@@ -40,9 +40,9 @@ pub struct Columns {
     pub(crate) checks: Vec<u32>,
     /// Of each ordinal, the claimed time; 0 for none.
     pub(crate) times: Vec<i64>,
-    /// Ordinals with a claimed time.
-    pub(crate) timed: Bits,
-    /// By ascending field number.
+    /// Of each ordinal, which fields the event has.
+    pub(crate) present: Vec<FieldSet>,
+    /// The bitmap fields, by ascending number.
     pub(crate) fields: Vec<Interned>,
     /// Of each field number, the place among them: numbers have no gaps.
     places: [Option<u8>; Field::ALL.len() + 1],
@@ -68,7 +68,7 @@ impl Columns {
             offsets: Vec::new(),
             checks: Vec::new(),
             times: Vec::new(),
-            timed: Bits::default(),
+            present: Vec::new(),
             fields,
             places,
             exact: ExactKeys::default(),
@@ -100,7 +100,7 @@ impl Columns {
         self.offsets.resize(end, 0);
         self.checks.resize(end, 0);
         self.times.resize(end, 0);
-        self.timed.grow(row.end());
+        self.present.resize(end, FieldSet::default());
         self.fields.iter_mut().for_each(|field| field.ids.resize(end, 0));
         if let Some(checked) = checked {
             self.producers(row.first, &checked);
@@ -115,9 +115,10 @@ impl Columns {
         let fixed = size_of::<Self>()
             + size_of::<FrameRow>() * self.frames.capacity()
             + size_of::<u32>() * (self.offsets.capacity() + self.checks.capacity())
-            + size_of::<i64>() * self.times.capacity();
+            + size_of::<i64>() * self.times.capacity()
+            + size_of::<FieldSet>() * self.present.capacity();
         let fields: usize = self.fields.iter().map(Interned::memory_bytes).sum();
-        fixed + self.timed.capacity_bytes() + fields + self.exact.memory_bytes()
+        fixed + fields + self.exact.memory_bytes()
     }
 
     /// The sequence after the last event.
@@ -177,7 +178,10 @@ impl Columns {
             if let Some(check) = self.checks.get_mut(ordinal as usize) {
                 *check = crc32fast::hash(event.bytes);
             }
-            view.for_each_term(&mut |term| self.term(ordinal, &term));
+            let present = view.for_each_term(&mut |term| self.term(ordinal, &term));
+            if let Some(place) = self.present.get_mut(ordinal as usize) {
+                *place = present;
+            }
         }
     }
 
@@ -206,7 +210,6 @@ impl Columns {
     fn time(&mut self, ordinal: u32, time: UnixNanos) {
         if let Some(place) = self.times.get_mut(ordinal as usize) {
             *place = time.0;
-            self.timed.set(ordinal);
             self.summary.time = Some(widened(self.summary.time, time));
             self.summary.timed += 1;
         }
@@ -266,6 +269,10 @@ impl Terms for Columns {
         Ok(if has_any { self.summary.end.into() } else { 0 })
     }
 
+    fn present(&self, field: Field) -> Result<RoaringBitmap, IndexError> {
+        Ok(Bits::scan(&self.present, |present| present.has(field)).to_bitmap())
+    }
+
     fn with_prefix(&self, field: Field, prefix: &[u8]) -> Result<RoaringBitmap, IndexError> {
         Ok(self.column(field).map(|column| column.with_prefix(prefix)).unwrap_or_default())
     }
@@ -275,13 +282,18 @@ impl Terms for Columns {
     }
 
     fn with_time(&self, range: RangeInclusive<i64>) -> Result<RoaringBitmap, IndexError> {
-        let timed = self.timed.to_bitmap();
+        let timed = self.present(Field::Time)?;
         Ok(Bits::scan(&self.times, |time| range.contains(&time)).to_bitmap() & timed)
     }
 
     fn claimed_times(&self, among: &RoaringBitmap, each: &mut dyn FnMut(u32, i64)) -> Result<(), IndexError> {
-        let timed = among.iter().filter(|ordinal| self.timed.has(*ordinal));
-        timed.for_each(|ordinal| each(ordinal, self.times.get(ordinal as usize).copied().unwrap_or(0)));
+        let is_timed = |ordinal: &u32| {
+            self.present.get(*ordinal as usize).is_some_and(|present| present.has(Field::Time))
+        };
+        among
+            .iter()
+            .filter(is_timed)
+            .for_each(|ordinal| each(ordinal, self.times.get(ordinal as usize).copied().unwrap_or(0)));
         Ok(())
     }
 

@@ -246,10 +246,13 @@ impl Question<'_> {
         let bounds = match subject {
             Subject::Received => return self.received(test),
             Subject::Class => return Ok(self.class(test)),
-            Subject::Attribute(name) => self.exact(test, |value| match value {
-                Value::Text(text) => Some(attribute_key(name, text)),
-                _ => None,
-            })?,
+            Subject::Attribute(name) => match test {
+                Test::OneOf(values) => self.candidates(values, |value| match value {
+                    Value::Text(text) => Some(attribute_key(name, text)),
+                    _ => None,
+                })?,
+                _ => Bounds::at_most(self.terms.present(Field::Attributes)?),
+            },
             Subject::Field(field) => self.field(*field, test)?,
         };
         Ok(bounds.or_perhaps(&self.unreadable))
@@ -257,15 +260,24 @@ impl Question<'_> {
 
     fn field(&self, field: Field, test: &Test) -> Result<Bounds, IndexError> {
         match field.indexed() {
-            Indexed::No => Ok(self.unknown()),
             Indexed::Bitmap => self.bitmap(field, test),
-            Indexed::Exact => self.exact(test, |value| value_key(field, value)),
             Indexed::Range => self.time(test),
+            Indexed::No | Indexed::Exact => match test {
+                Test::Present => Ok(Bounds::exact(self.terms.present(field)?)),
+                Test::OneOf(values) if field.indexed() == Indexed::Exact => {
+                    self.candidates(values, |value| value_key(field, value))
+                }
+                Test::NoneOf(values) if field.indexed() == Indexed::Exact => {
+                    let one_of = self.candidates(values, |value| value_key(field, value))?;
+                    Ok(one_of.within(&self.terms.present(field)?))
+                }
+                _ => Ok(Bounds::at_most(self.terms.present(field)?)),
+            },
         }
     }
 
     fn bitmap(&self, field: Field, test: &Test) -> Result<Bounds, IndexError> {
-        let present = || self.terms.with_prefix(field, &[]);
+        let present = || self.terms.present(field);
         let one_of = |values: &[Value]| self.terms.with_terms(field, &slices(&field_terms(field, values)));
         Ok(match test {
             Test::OneOf(values) => Bounds::exact(one_of(values)?),
@@ -292,9 +304,12 @@ impl Question<'_> {
         self.terms.with_terms(field, &slices(&terms))
     }
 
-    /// A hit of an exact key is a candidate; what is no look-up of values is not known at all.
-    fn exact(&self, test: &Test, key: impl Fn(&Value) -> Option<u32>) -> Result<Bounds, IndexError> {
-        let Test::OneOf(values) = test else { return Ok(self.unknown()) };
+    /// Events that may have one of these values: a hit of an exact key is a candidate.
+    fn candidates(
+        &self,
+        values: &[Value],
+        key: impl Fn(&Value) -> Option<u32>,
+    ) -> Result<Bounds, IndexError> {
         let mut candidates = RoaringBitmap::new();
         for key in values.iter().filter_map(key) {
             candidates |= self.terms.with_key(key)?;

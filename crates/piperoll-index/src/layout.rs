@@ -46,7 +46,7 @@ pub(crate) const SECTION_HEAD_BYTES: usize = 8;
 /// Begins the trailer.
 pub(crate) const TRAILER_MAGIC: &[u8; 8] = b"PIPEPRIV";
 /// Version of the private part.
-pub(crate) const PRIVATE_VERSION: u16 = 2;
+pub(crate) const PRIVATE_VERSION: u16 = 3;
 /// The trailer ends the file.
 pub(crate) const TRAILER_BYTES: usize = 256;
 /// Bytes under one checksum.
@@ -63,16 +63,14 @@ pub(crate) enum Private {
     Checks,
     /// Of each ordinal i64: the claimed time, 0 for none.
     Times,
-    /// Of each ordinal a bit: whether there is a claimed time.
-    Timed,
-    /// For each bitmap field in order a Roaring bitmap of the events that have it: ends u32 each, then the
-    /// bitmaps.
+    /// For each field of an event, by ascending number, a Roaring bitmap of the events that have it: ends u32 each, then
+    /// the bitmaps.
     Presence,
 }
 
 impl Private {
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Frames, Self::Offsets, Self::Checks, Self::Times, Self::Timed, Self::Presence];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Frames, Self::Offsets, Self::Checks, Self::Times, Self::Presence];
 }
 
 /// Keys that a bucket of the exact section has on average where that many are there: this to twice this.

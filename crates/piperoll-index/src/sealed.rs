@@ -6,7 +6,7 @@ mod exact;
 mod parts;
 
 use crate::{
-    bits::{Bits, bytes_of},
+    bits::Bits,
     error::IndexError,
     group::Labels,
     layout::{
@@ -111,12 +111,12 @@ impl Trailer {
         check_version("private", u16_at(content, 8).unwrap_or(0), PRIVATE_VERSION)?;
         let place = |at| usize::try_from(u64_at(content, at)?).ok();
         let read = || {
-            let starts = [place(24)?, place(32)?, place(40)?, place(48)?, place(56)?, place(64)?];
+            let starts = [place(24)?, place(32)?, place(40)?, place(48)?, place(56)?];
             Some(Self {
                 canonical_length: place(16)?,
-                private: PrivateParts { starts, presence_end: place(80)? },
-                checks: place(72)?,
-                summary: Summary::read(content.get(88..)?)?,
+                private: PrivateParts { starts, presence_end: place(72)? },
+                checks: place(64)?,
+                summary: Summary::read(content.get(80..)?)?,
             })
         };
         let trailer = read().ok_or_else(|| damaged("places within the file"))?;
@@ -127,13 +127,7 @@ impl Trailer {
     fn adds_up(&self, end: usize) -> bool {
         let Summary { end: ordinals, events, frames, unreadable, timed, .. } = self.summary;
         let ordinals = ordinals as usize;
-        let lengths = [
-            FrameRow::BYTES * frames as usize,
-            4 * ordinals,
-            4 * ordinals,
-            8 * ordinals,
-            bytes_of(self.summary.end),
-        ];
+        let lengths = [FrameRow::BYTES * frames as usize, 4 * ordinals, 4 * ordinals, 8 * ordinals];
         let [first, others @ ..] = self.private.starts;
         let mut limits = others.into_iter();
         let fit = self.private.starts.iter().zip(lengths).all(|(&start, length)| {
@@ -259,40 +253,12 @@ impl<'a> SealedIndex<'a> {
         )
     }
 
-    /// The set of the events that have a claimed time.
-    fn timed(&self) -> Result<RoaringBitmap, IndexError> {
-        let end = self.layout.summary.end;
-        let timed = self.private(Private::Timed, 0, bytes_of(end))?;
-        if Bits::highest(timed).is_some_and(|highest| highest >= end) {
-            let start = self.layout.private.start(Private::Timed);
-            return Err(IndexError::damaged(start, "a bit for each event, and zeros after them"));
-        }
-        Ok(RoaringBitmap::from_lsb0_bytes(0, timed))
-    }
-
     /// The u32 that a section of the private part has for an ordinal; 0 behind the last one.
     fn of_ordinal(&self, part: Private, ordinal: u32) -> Result<u32, IndexError> {
         if ordinal >= self.layout.summary.end {
             return Ok(0);
         }
         Ok(u32_at(self.private(part, 4 * ordinal as usize, 4)?, 0).unwrap_or(0))
-    }
-
-    /// The set of the events that have a value of this field.
-    fn presence(&self, field: Field) -> Result<RoaringBitmap, IndexError> {
-        let Some(index) = self.layout.fields.iter().position(|(other, _)| *other == field) else {
-            return Ok(RoaringBitmap::new());
-        };
-        let start = self.layout.private.start(Private::Presence);
-        let bitmaps = start.saturating_add(4 * self.layout.fields.len());
-        let limit = self.layout.private.presence_end;
-        let from = if index == 0 { 0 } else { self.blocks.u32(start, index - 1, limit)? as usize };
-        let to = self.blocks.u32(start, index, limit)? as usize;
-        let damaged = || IndexError::damaged(bitmaps, "a Roaring bitmap of the events with a field");
-        let length = to.checked_sub(from).ok_or_else(damaged)?;
-        let bytes = self.blocks.part(bitmaps.saturating_add(from), length, limit)?;
-        let set = RoaringBitmap::deserialize_from(bytes).ok();
-        set.filter(|set| set.max().is_none_or(|last| last < self.layout.summary.end)).ok_or_else(damaged)
     }
 }
 
@@ -378,10 +344,22 @@ impl Terms for SealedIndex<'_> {
         section.cardinality(&self.blocks, terms, self.layout.summary.end)
     }
 
+    fn present(&self, field: Field) -> Result<RoaringBitmap, IndexError> {
+        // By ascending number, from 1 on.
+        let index = usize::from(field.number()) - 1;
+        let start = self.layout.private.start(Private::Presence);
+        let bitmaps = start.saturating_add(4 * Field::ALL.len());
+        let limit = self.layout.private.presence_end;
+        let from = if index == 0 { 0 } else { self.blocks.u32(start, index - 1, limit)? as usize };
+        let to = self.blocks.u32(start, index, limit)? as usize;
+        let damaged = || IndexError::damaged(bitmaps, "a Roaring bitmap of the events with a field");
+        let length = to.checked_sub(from).ok_or_else(damaged)?;
+        let bytes = self.blocks.part(bitmaps.saturating_add(from), length, limit)?;
+        let set = RoaringBitmap::deserialize_from(bytes).ok();
+        set.filter(|set| set.max().is_none_or(|last| last < self.layout.summary.end)).ok_or_else(damaged)
+    }
+
     fn with_prefix(&self, field: Field, prefix: &[u8]) -> Result<RoaringBitmap, IndexError> {
-        if prefix.is_empty() {
-            return self.presence(field);
-        }
         let Some(section) = self.section(field)? else { return Ok(RoaringBitmap::new()) };
         section.with_prefix(&self.blocks, prefix, self.layout.summary.end)
     }
@@ -392,7 +370,7 @@ impl Terms for SealedIndex<'_> {
 
     fn with_time(&self, range: RangeInclusive<i64>) -> Result<RoaringBitmap, IndexError> {
         let end = self.layout.summary.end;
-        let timed = self.timed()?;
+        let timed = self.present(Field::Time)?;
         let (earliest, latest) = self.layout.summary.time.unwrap_or_default();
         if range.contains(&earliest.0) && range.contains(&latest.0) {
             return Ok(timed);
@@ -403,7 +381,7 @@ impl Terms for SealedIndex<'_> {
     }
 
     fn claimed_times(&self, among: &RoaringBitmap, each: &mut dyn FnMut(u32, i64)) -> Result<(), IndexError> {
-        let timed = self.timed()? & among;
+        let timed = self.present(Field::Time)? & among;
         let times = self.private(Private::Times, 0, 8 * self.layout.summary.end as usize)?;
         timed.iter().for_each(|ordinal| each(ordinal, i64_at(times, 8 * ordinal as usize).unwrap_or(0)));
         Ok(())

@@ -206,7 +206,10 @@ pub trait Terms {
         Ok(self.with_all(sets)?.len())
     }
 
-    /// Events that have a term in a bitmap field which begins so; the empty prefix asks for presence.
+    /// Events that have a value of this field.
+    fn present(&self, field: Field) -> Result<RoaringBitmap, IndexError>;
+
+    /// Events that have a term in a bitmap field which begins so.
     fn with_prefix(&self, field: Field, prefix: &[u8]) -> Result<RoaringBitmap, IndexError>;
 
     /// Events that may have the exact value with this key: candidates, their bytes decide.

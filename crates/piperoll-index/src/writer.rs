@@ -11,15 +11,17 @@ use crate::{
         TRAILER_MAGIC,
     },
     posting,
-    terms::Summary,
+    terms::{Summary, Terms},
     wire::{fit_u32, pad, put_all},
 };
 pub(crate) use exact::put_exact;
 use piperoll_format::{
+    event::{Field, FieldSet},
     frame::FrameView,
     names::Name,
     units::{FrameSalt, Offset, Root, Sequence, UnixNanos},
 };
+use roaring::RoaringBitmap;
 use std::ops::Range;
 
 /// A whole `.idx`, and what a seal says of it.
@@ -229,9 +231,7 @@ fn put_private(columns: &Columns, out: &mut Vec<u8>) -> Result<(), IndexError> {
     begin(out);
     put_all(columns.times.iter().map(|time| time.to_le_bytes()), out);
     begin(out);
-    out.extend(columns.timed.as_bytes());
-    begin(out);
-    put_presence(&columns.fields, out)?;
+    put_presence(columns, out)?;
     let presence_end = out.len();
     begin(out);
     put_checks(out);
@@ -240,11 +240,15 @@ fn put_private(columns: &Columns, out: &mut Vec<u8>) -> Result<(), IndexError> {
 }
 
 /// Unlike postings these may have runs: nothing is proved with them.
-fn put_presence(fields: &[Interned], out: &mut Vec<u8>) -> Result<(), IndexError> {
+fn put_presence(columns: &Columns, out: &mut Vec<u8>) -> Result<(), IndexError> {
     let (mut ends, mut bitmaps) = (Vec::new(), Vec::new());
-    for field in fields {
-        let mut present = field.with_prefix(&[]);
-        present.optimize();
+    let some = columns.present.iter().fold(FieldSet::default(), |some, present| some.or(*present));
+    for field in Field::ALL {
+        let mut present = RoaringBitmap::new();
+        if some.has(*field) {
+            present = columns.present(*field)?;
+            present.optimize();
+        }
         // Writing to memory does not fail; were it to, the reader would refuse what is missing.
         present.serialize_into(&mut bitmaps).map_err(|_| IndexError::damaged(0, "memory to write to"))?;
         ends.push(bitmaps.len());

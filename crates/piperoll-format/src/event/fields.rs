@@ -126,6 +126,29 @@ fields! {
     39 OriginalDigest "original_digest" Text No "Digest of the original payload.";
 }
 
+/// Fields of an event, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldSet(u64);
+
+const _: () = assert!(Field::ALL.len() < 64);
+
+impl FieldSet {
+    /// Whether it has the field.
+    pub const fn has(self, field: Field) -> bool {
+        self.0 >> field.number() & 1 == 1
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn insert(&mut self, field: Field) {
+        self.0 |= 1 << field.number();
+    }
+}
+
 impl Field {
     /// The names of the values of an enum field, by ascending number from 0, as filters and answers write
     /// them; empty for every other field.

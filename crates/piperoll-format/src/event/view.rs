@@ -1,6 +1,6 @@
 //! A checked event, seen where it lies: nothing is copied, nothing is decoded before it is asked for.
 
-use super::{EventError, Field, Indexed, Kind, check};
+use super::{EventError, Field, FieldSet, Indexed, Kind, check};
 use crate::units::UnixNanos;
 use crate::wire::{Elements, Reader, Value, find};
 
@@ -103,15 +103,18 @@ impl<'a> EventView<'a> {
     }
 
     /// Visits every value that an index finds the event by, and its time, in the order of its bytes. A value
-    /// that the event has twice (a label, a digest) is visited twice.
-    pub fn for_each_term(self, visit: &mut impl FnMut(Term<'a>)) {
+    /// that the event has twice (a label, a digest) is visited twice. Returns the fields that the event has.
+    pub fn for_each_term(self, visit: &mut impl FnMut(Term<'a>)) -> FieldSet {
+        let mut present = FieldSet::default();
         let mut reader = Reader::new(self.bytes);
         while let Ok(Some((number, value))) = reader.field() {
-            match Field::from_number(number) {
-                Some(field) if field.indexed() != Indexed::No => terms_of(field, value, visit),
-                _ => {}
+            let Some(field) = Field::from_number(number) else { continue };
+            present.insert(field);
+            if field.indexed() != Indexed::No {
+                terms_of(field, value, visit);
             }
         }
+        present
     }
 
     fn elements(self, field: Field) -> Elements<'a> {

@@ -65,9 +65,6 @@ impl Interned {
     }
 
     pub(crate) fn with_prefix(&self, prefix: &[u8]) -> RoaringBitmap {
-        if prefix.is_empty() {
-            return Bits::scan(&self.ids, |id| id != 0).to_bitmap();
-        }
         let terms = (1..).zip(&self.terms).filter(|(_, term)| term.starts_with(prefix));
         self.with_ids(terms.map(|(id, _)| id))
     }

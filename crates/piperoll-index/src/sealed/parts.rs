@@ -27,7 +27,6 @@ fn name(part: Private) -> &'static str {
         Private::Offsets => "places of events",
         Private::Checks => "checks of events",
         Private::Times => "claimed times",
-        Private::Timed => "which have claimed times",
         Private::Presence => "which have each field",
     }
 }

@@ -351,7 +351,10 @@ fn counts(log: &Log, field: Field, among: &RoaringBitmap) -> Vec<(Option<String>
 fn not_of_a_candidate_is_a_candidate() {
     let log = Log::new(&[FrameSpec::of(
         NOW,
-        [Message::event("a", "x").text(Field::Run, "7"), Message::event("b", "y")],
+        [
+            Message::event("a", "x").text(Field::Run, "7"),
+            Message::event("b", "y").text(Field::Reason, "z").attribute("k", "v"),
+        ],
     )]);
     let check = |text: &str, sure: &[u32], maybe: &[u32]| {
         let filter = parse(text, UnixNanos(NOW)).unwrap();
@@ -365,8 +368,11 @@ fn not_of_a_candidate_is_a_candidate() {
     check("NOT run = 7", &[1], &[0]);
     check("run = 8", &[], &[]);
     check("NOT run = 8", &[0, 1], &[]);
-    check("run != 7", &[], &[0, 1]);
-    check("run:*", &[], &[0, 1]);
+    check("run != 7", &[], &[0]);
+    check("run != 8", &[0], &[]);
+    check("run:*", &[0], &[]);
+    check("run = 7*", &[], &[0]);
+    check("NOT run:*", &[1], &[]);
     check("run = 7 AND actor = a", &[], &[0]);
     check("run = 7 OR actor = a", &[0], &[]);
     check("NOT (run = 7 OR actor = a)", &[1], &[]);
@@ -374,11 +380,16 @@ fn not_of_a_candidate_is_a_candidate() {
     check("class = forensic", &[], &[]);
     check("received <= now", &[0, 1], &[]);
     check("time:*", &[], &[]);
-    check("reason = x", &[], &[0, 1]);
-    check("reason ~ x", &[], &[0, 1]);
-    check("NOT reason ~ x", &[], &[0, 1]);
+    check("reason = x", &[], &[1]);
+    check("reason ~ x", &[], &[1]);
+    check("reason != x", &[], &[1]);
+    check("reason:*", &[1], &[]);
+    check("NOT reason ~ x", &[0], &[1]);
+    check("attributes:*", &[1], &[]);
+    check("attr.k:*", &[], &[1]);
+    check("attr.k != x", &[], &[1]);
     check("actor ~ a", &[0], &[]);
     check("NOT actor ~ a", &[1], &[]);
-    check("actor ~ a AND reason ~ x", &[], &[0]);
+    check("actor ~ b AND reason ~ x", &[], &[1]);
     check("class ~ efau", &[0, 1], &[]);
 }

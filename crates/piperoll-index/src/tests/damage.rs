@@ -40,6 +40,8 @@ fn ask(index: &SealedIndex<'_>) -> Result<Vec<String>, IndexError> {
         "actor = actor-3",
         "actor = actor-*",
         "stage:*",
+        "run:*",
+        "reason:*",
         "run = run-1",
         "time > 1970-01-01T00:00:00.000001Z",
         "NOT attr.n = 4",
@@ -150,14 +152,14 @@ fn another_version_is_named() {
         SealedIndex::open(&[&bytes[..content], &trailer].concat()).err()
     };
     assert_eq!(sealed(&|_| {}), None);
-    let version = IndexError::Version { part: "private", found: 3, expected: 2 };
-    assert_eq!(sealed(&|trailer| trailer[8] = 3), Some(version));
+    let version = IndexError::Version { part: "private", found: 4, expected: 3 };
+    assert_eq!(sealed(&|trailer| trailer[8] = 4), Some(version));
 }
 
 /// Checksums are no secret: whoever writes wrong bytes can write the right checksums beside them.
 fn with_right_checksums(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let trailer = bytes.len().checked_sub(256)?;
-    let checks = usize::try_from(u64::from_le_bytes(*bytes.get(trailer + 72..)?.first_chunk()?)).ok()?;
+    let checks = usize::try_from(u64::from_le_bytes(*bytes.get(trailer + 64..)?.first_chunk()?)).ok()?;
     let crcs: Vec<u8> =
         bytes.get(..checks)?.chunks(4_096).flat_map(|block| crc32fast::hash(block).to_le_bytes()).collect();
     bytes.get_mut(checks..trailer).filter(|place| place.len() == crcs.len())?.copy_from_slice(&crcs);

@@ -97,6 +97,15 @@ pub(super) fn bitmap_field(subject: &Subject) -> Option<Field> {
     }
 }
 
+/// The field in which the values of a subject are.
+fn field_of(subject: &Subject) -> Option<Field> {
+    match subject {
+        Subject::Field(field) => Some(*field),
+        Subject::Attribute(_) => Some(Field::Attributes),
+        Subject::Received | Subject::Class => None,
+    }
+}
+
 /// What one segment has of a count.
 struct Part {
     total: u64,
@@ -160,7 +169,19 @@ impl<D: Disk> Summary<D> for Counting<'_> {
 impl Counting<'_> {
     fn by_reading(&self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<Groups, ReadError> {
         let mut tally = Tally::default();
-        for_each_ordinal(self.question, exact, |ordinal| {
+        let mut with_value = Cow::Borrowed(exact);
+        if let [subject] = self.group_by
+            && let Some(field) = field_of(subject)
+        {
+            // What cannot be read is an error, not an event without a value.
+            let present = reader.ask(|terms| Ok(terms.present(field)? | terms.unreadable()?))?;
+            with_value = Cow::Owned(exact & present);
+            let without = exact.len().saturating_sub(with_value.len());
+            if without > 0 {
+                tally.add(&[None], without)?;
+            }
+        }
+        for_each_ordinal(self.question, &with_value, |ordinal| {
             let found =
                 reader.with_event(ordinal, |seen, event| combinations(self.group_by, seen.class, event))?;
             found.iter().try_for_each(|values| tally.add(values, 1))

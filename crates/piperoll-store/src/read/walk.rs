@@ -27,7 +27,7 @@ use std::{ops::Range, sync::Arc};
 const EVENTS_BETWEEN_CHECKS: u32 = 1_024;
 /// Events that a walk decides at first, where the index cannot. Then twice as many each time: a page whose matches
 /// are common reads few, one whose matches are rare reads in bulk, and none reads much more than twice what it must.
-const EVENTS_DECIDED_MIN: usize = 1_024;
+const EVENTS_DECIDED_MIN: usize = 128;
 
 /// Segments that are opened for the first time, one after the other, before others are opened ahead of the walk.
 const LEARNT_ALONE_MAX: usize = 3;

@@ -25,7 +25,7 @@ pub(crate) fn index(bytes: &[u8]) {
 
 fn with_right_checksums(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let trailer = bytes.len().checked_sub(TRAILER_BYTES)?;
-    let checks = usize::try_from(u64::from_le_bytes(*bytes.get(trailer + 72..)?.first_chunk()?)).ok()?;
+    let checks = usize::try_from(u64::from_le_bytes(*bytes.get(trailer + 64..)?.first_chunk()?)).ok()?;
     let content = bytes.get(..checks)?;
     let sums: Vec<u8> =
         content.chunks(BLOCK_BYTES).flat_map(|block| crc32fast::hash(block).to_le_bytes()).collect();
@@ -59,8 +59,8 @@ fn ask_all(bytes: &[u8]) -> Result<(), IndexError> {
         Err(error) if first_error.is_ok() => first_error = Err(error),
         Err(_) => {}
     };
+    Field::ALL.iter().for_each(|field| note(index.present(*field)));
     for field in Field::ALL.iter().copied().filter(|field| field.indexed() == Indexed::Bitmap) {
-        note(index.with_prefix(field, b""));
         note(index.with_prefix(field, b"a"));
         note(index.with_terms(field, &[b"alice", b"user-1", &1u64.to_le_bytes()]));
         let all = (0..end).collect();

@@ -204,7 +204,7 @@ fn positions_of_other_questions_are_refused() {
 fn whoever_has_gone_is_not_worked_for() {
     let world = World::new();
     for _ in 0..8 {
-        world.append("a", &vec![Event::of("a", "x.y").build(); 1_000]);
+        world.append("a", &vec![Event::of("a", "x.y").bytes(21, b"x").build(); 1_000]);
     }
     let looks = AtomicU32::new(0);
     let halt = || (looks.fetch_add(1, Relaxed) >= 3).then_some(Halt::Gone);
@@ -271,8 +271,9 @@ fn no_more_segments_stay_open_than_may() {
 #[test]
 fn an_answer_reads_no_more_bytes_and_takes_no_longer_than_it_may() {
     let world = World::new();
-    world.append("a", &vec![Event::of("a", "x.y").build(); 100]);
-    let bytes = Event::of("a", "x.y").build().len() as u64;
+    let event = Event::of("a", "x.y").bytes(21, b"y").build();
+    world.append("a", &vec![event.clone(); 100]);
+    let bytes = event.len() as u64;
     let count = Count { tenant: tenant(), filter: filter("NOT reason = x"), group_by: Vec::new(), limit: 1 };
     let counted = |max| world.reader().count(&count, &Asker::new(&|| None, &|| 0, max));
     assert_eq!(counted(100 * bytes).unwrap().total, 100);

@@ -56,6 +56,10 @@ impl Bounds {
         self.sure.is_empty() && self.maybe.is_empty()
     }
 
+    fn len(&self) -> u64 {
+        self.sure.len().saturating_add(self.maybe.len())
+    }
+
     /// Those too may match.
     fn or_perhaps(mut self, others: &RoaringBitmap) -> Self {
         if !others.is_empty() {
@@ -138,6 +142,13 @@ fn terms_of_field(part: &Expression) -> Option<TermsOfField> {
     }
 }
 
+/// What an AND joins.
+enum Part<'a> {
+    /// All of its look-ups in bitmap fields, which are combined where they lie.
+    Sets(&'a [TermsOfField]),
+    Other(&'a Expression),
+}
+
 /// What stays the same while a filter is walked.
 struct Question<'a> {
     class: &'a str,
@@ -160,19 +171,31 @@ impl Question<'_> {
 
     /// The rarest part comes first, and none after nothing is left.
     fn and(&self, parts: &[Expression]) -> Result<Bounds, IndexError> {
-        if let Some(sets) = parts.iter().map(terms_of_field).collect::<Option<Vec<_>>>() {
-            return Ok(Bounds::exact(self.terms.with_all(&sets)?).or_perhaps(&self.unreadable));
-        }
-        let mut ordered = Vec::with_capacity(parts.len());
+        let (mut sets, mut ordered) = (Vec::new(), Vec::new());
         for part in parts {
-            ordered.push((self.estimate(part)?, part));
+            match terms_of_field(part) {
+                Some(set) => sets.push(set),
+                None => ordered.push((self.estimate(part)?, Part::Other(part))),
+            }
+        }
+        if ordered.is_empty() {
+            return self.with_all(&sets);
+        }
+        if !sets.is_empty() {
+            let mut most = u64::MAX;
+            for (field, terms) in &sets {
+                most = most.min(self.terms.cardinality(*field, &slices(terms))?);
+            }
+            ordered.push((most, Part::Sets(&sets)));
         }
         ordered.sort_by_key(|(most, _)| *most);
         let mut both: Option<Bounds> = None;
         for (_, part) in ordered {
-            let part = match &both {
-                Some(both) => self.part(part, both)?,
-                None => self.expression(part)?,
+            let part = match (&both, part) {
+                (Some(both), Part::Sets(sets)) => self.sets(sets, both)?,
+                (Some(both), Part::Other(part)) => self.part(part, both)?,
+                (None, Part::Sets(sets)) => self.with_all(sets)?,
+                (None, Part::Other(part)) => self.expression(part)?,
             };
             let joined = match both {
                 Some(both) => both.and(part),
@@ -186,19 +209,27 @@ impl Question<'_> {
         Ok(both.unwrap_or_else(|| self.every()))
     }
 
+    /// Events that have one of the terms of each set.
+    fn with_all(&self, sets: &[TermsOfField]) -> Result<Bounds, IndexError> {
+        Ok(Bounds::exact(self.terms.with_all(sets)?).or_perhaps(&self.unreadable))
+    }
+
+    /// As [`Self::with_all`], where only these events count.
+    fn sets(&self, sets: &[TermsOfField], among: &Bounds) -> Result<Bounds, IndexError> {
+        if !self.unreadable.is_empty() || among.len() > LOOKED_UP_MAX {
+            return self.with_all(sets);
+        }
+        let mut left = &among.sure | &among.maybe;
+        for (field, terms) in sets {
+            left = self.terms.among(&left, *field, &slices(terms))?;
+        }
+        Ok(Bounds::exact(left))
+    }
+
     /// A part of which only these events count.
     fn part(&self, part: &Expression, among: &Bounds) -> Result<Bounds, IndexError> {
-        let few = among.sure.len().saturating_add(among.maybe.len()).saturating_mul(SCANNED_PER_LOOK_UP);
+        let few = among.len().saturating_mul(SCANNED_PER_LOOK_UP);
         match part {
-            Expression::Compare(Comparison { subject: Subject::Field(field), test: Test::OneOf(values) })
-                if field.indexed() == Indexed::Bitmap
-                    && among.maybe.is_empty()
-                    && self.unreadable.is_empty()
-                    && among.sure.len() <= LOOKED_UP_MAX =>
-            {
-                let terms = field_terms(*field, values);
-                Ok(Bounds::exact(self.terms.among(&among.sure, *field, &slices(&terms))?))
-            }
             Expression::Compare(Comparison { subject: Subject::Field(field), test })
                 if field.indexed() == Indexed::Range && few < self.terms.summary().end.into() =>
             {

@@ -6,7 +6,7 @@ use piperoll_index::SealedIndex;
 use std::{fs, path::Path};
 
 /// Bytes of an event in the log and in its index: more than samples take.
-const EVENT_BYTES: u64 = 500;
+const EVENT_BYTES: u64 = 460;
 /// Beside the events that are asked about: those that come while somebody asks, those that are lines, and what the
 /// daemon keeps free.
 const BESIDE_BYTES: u64 = 12 << 30;

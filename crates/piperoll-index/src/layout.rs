@@ -63,8 +63,8 @@ pub(crate) enum Private {
     Checks,
     /// Of each ordinal i64: the claimed time, 0 for none.
     Times,
-    /// For each field of an event, by ascending number, a Roaring bitmap of the events that have it: ends u32 each, then
-    /// the bitmaps.
+    /// For each field of an event, by ascending number, where the Roaring bitmap of the events that have it starts and
+    /// ends, u32 each; then the bitmaps.
     Presence,
 }
 

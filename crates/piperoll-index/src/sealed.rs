@@ -345,13 +345,13 @@ impl Terms for SealedIndex<'_> {
     }
 
     fn present(&self, field: Field) -> Result<RoaringBitmap, IndexError> {
-        // By ascending number, from 1 on.
+        // Numbers begin with 1 and have no gaps.
         let index = usize::from(field.number()) - 1;
         let start = self.layout.private.start(Private::Presence);
-        let bitmaps = start.saturating_add(4 * Field::ALL.len());
+        let bitmaps = start.saturating_add(8 * Field::ALL.len());
         let limit = self.layout.private.presence_end;
-        let from = if index == 0 { 0 } else { self.blocks.u32(start, index - 1, limit)? as usize };
-        let to = self.blocks.u32(start, index, limit)? as usize;
+        let from = self.blocks.u32(start, 2 * index, limit)? as usize;
+        let to = self.blocks.u32(start, 2 * index + 1, limit)? as usize;
         let damaged = || IndexError::damaged(bitmaps, "a Roaring bitmap of the events with a field");
         let length = to.checked_sub(from).ok_or_else(damaged)?;
         let bytes = self.blocks.part(bitmaps.saturating_add(from), length, limit)?;

@@ -239,9 +239,9 @@ fn put_private(columns: &Columns, out: &mut Vec<u8>) -> Result<(), IndexError> {
     Ok(())
 }
 
-/// Unlike postings these may have runs: nothing is proved with them.
+/// Unlike postings these may have runs: nothing is proved with them. Fields that come and go together share one.
 fn put_presence(columns: &Columns, out: &mut Vec<u8>) -> Result<(), IndexError> {
-    let (mut ends, mut bitmaps) = (Vec::new(), Vec::new());
+    let (mut places, mut bitmaps) = (Vec::<Range<usize>>::new(), Vec::new());
     let some = columns.present.iter().fold(FieldSet::default(), |some, present| some.or(*present));
     for field in Field::ALL {
         let mut present = RoaringBitmap::new();
@@ -249,11 +249,18 @@ fn put_presence(columns: &Columns, out: &mut Vec<u8>) -> Result<(), IndexError> 
             present = columns.present(*field)?;
             present.optimize();
         }
+        let start = bitmaps.len();
         // Writing to memory does not fail; were it to, the reader would refuse what is missing.
         present.serialize_into(&mut bitmaps).map_err(|_| IndexError::damaged(0, "memory to write to"))?;
-        ends.push(bitmaps.len());
+        let shared =
+            places.iter().find(|place| bitmaps.get((*place).clone()) == bitmaps.get(start..)).cloned();
+        if shared.is_some() {
+            bitmaps.truncate(start);
+        }
+        places.push(shared.unwrap_or(start..bitmaps.len()));
     }
-    put_ends(&ends, "the presence of fields", out)?;
+    let places: Vec<usize> = places.iter().flat_map(|place| [place.start, place.end]).collect();
+    put_ends(&places, "the presence of fields", out)?;
     out.extend(bitmaps);
     Ok(())
 }

@@ -113,3 +113,25 @@ fn each_of_many_keys_is_found_and_no_other() {
     assert!(index.with_key(0).unwrap().is_empty());
     assert!(index.with_key(u32::MAX).unwrap().is_empty());
 }
+
+/// Which events have a run and which have a job says the same: it stands there once.
+#[test]
+fn fields_that_come_and_go_together_share_what_says_so() {
+    let presence = |fields: &[Field]| {
+        let event = |n: u32| {
+            let event = Message::event("a", "run");
+            let fields = if n % 3 == 1 { fields } else { &[] };
+            fields.iter().fold(event, |event, field| event.text(*field, "x"))
+        };
+        let log = Log::new(&[FrameSpec::of(1, (0..5_000).map(event))]);
+        let built = log.columns().build(&root()).unwrap();
+        for field in fields {
+            let present = log.ask(|terms| terms.present(*field).unwrap());
+            assert!(present.iter().eq((1..5_000).step_by(3)), "{}", field.name());
+        }
+        let parts = SealedIndex::open(&built.bytes).unwrap().parts();
+        parts.into_iter().find(|(part, _)| *part == "which have each field").unwrap().1
+    };
+    assert_eq!(presence(&[Field::Run, Field::Job]), presence(&[Field::Run]));
+    assert!(presence(&[Field::Run]) > presence(&[]));
+}

@@ -1,6 +1,6 @@
 //! The questions, what must come back, and how long that may take.
 
-use crate::sent::{COMMON, DAY, HOUR, Outcomes, Sent};
+use crate::sent::{COMMON, DAY, DEPLOYED, HOUR, NIGHT, Outcomes, Sent};
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use piperoll_proto::v1::Outcome;
@@ -197,13 +197,15 @@ fn counts(sent: &Sent) -> Result<Vec<Question>> {
     ])
 }
 
-/// Counts of ten days by two fields, and of a day by hour: by the time that events claim, whose column is scanned.
+/// Counts of a night, of ten days by two fields, and of a day by hour: by the time that events claim, whose column is
+/// scanned.
 fn counts_in_time(sent: &Sent) -> Result<Vec<Question>> {
     let begin = sent.begin.context("nothing was sent")?;
-    let within = |days: &Range<i64>| {
-        let at = |day: i64| anyhow::Ok(Timestamp::from_second(begin + day * DAY)?.to_string());
-        anyhow::Ok(format!("time >= \"{}\" AND time < \"{}\"", at(days.start)?, at(days.end)?))
+    let between = |Range { start, end }: &Range<i64>, unit: i64| {
+        let at = |number: i64| anyhow::Ok(Timestamp::from_second(begin + number * unit)?.to_string());
+        anyhow::Ok(format!("time >= \"{}\" AND time < \"{}\"", at(*start)?, at(*end)?))
     };
+    let within = |days: &Range<i64>| between(days, DAY);
     let place = |number: i64| usize::try_from(number).unwrap_or_default();
     let mut groups = BTreeMap::new();
     for (stage, outcomes) in
@@ -237,6 +239,18 @@ fn counts_in_time(sent: &Sent) -> Result<Vec<Question>> {
         groups: None,
         ..by_two.clone()
     };
+    let (action, stage, environment) = DEPLOYED;
+    let deployed = Question {
+        name: "who deployed to production last night",
+        filter: format!(
+            "environment = {environment} AND stage = {stage} AND action = {action} AND {}",
+            between(&NIGHT, HOUR)?
+        ),
+        ask: Ask::Count(&["actor"]),
+        at_most: ms(5.0),
+        expected: sent.deployed.values().sum(),
+        groups: Some(sent.deployed.clone()),
+    };
     let histogram = Question {
         name: "histogram of a day",
         filter: within(&day)?,
@@ -245,7 +259,7 @@ fn counts_in_time(sent: &Sent) -> Result<Vec<Question>> {
         expected: hours.values().sum(),
         groups: Some(hours),
     };
-    Ok(vec![by_two, by_actor, histogram])
+    Ok(vec![deployed, by_two, by_actor, histogram])
 }
 
 /// How an answer calls it.

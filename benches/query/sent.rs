@@ -2,7 +2,10 @@
 
 use piperoll_proto::v1::{Event, Outcome};
 use piperoll_samples::Events;
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 const SEED: u64 = 5;
 const DAYS: f64 = 30.0;
@@ -23,6 +26,11 @@ pub(crate) fn events(count: u64) -> impl Iterator<Item = Event> + Send {
         event
     })
 }
+
+/// The hours of a night, from the first day's midnight.
+pub(crate) const NIGHT: Range<i64> = 10 * 24 + 18..11 * 24 + 6;
+/// Action, stage and environment of a deployment to production.
+pub(crate) const DEPLOYED: (&str, &str, &str) = ("job.finished", "deploy-prod", "production");
 
 /// Seconds of an hour and of a day.
 pub(crate) const HOUR: i64 = 3_600;
@@ -45,6 +53,8 @@ pub(crate) struct Sent {
     pub(crate) days: Vec<HashMap<String, Outcomes>>,
     /// By hour.
     pub(crate) hours: Vec<u64>,
+    /// Deployed to production in the hours of [`NIGHT`], by actor.
+    pub(crate) deployed: BTreeMap<String, u64>,
     /// Where the first day begins, in seconds since 1970.
     pub(crate) begin: Option<i64>,
     /// The first digest of all: it lies deepest, in the oldest segment.
@@ -101,6 +111,11 @@ impl Sent {
         }
         if let Some(count) = self.hours.get_mut(hour) {
             *count += 1;
+        }
+        if NIGHT.contains(&((seconds - begin) / HOUR))
+            && (event.action(), event.stage(), event.environment()) == DEPLOYED
+        {
+            *self.deployed.entry(event.actor().to_owned()).or_default() += 1;
         }
     }
 }

@@ -297,6 +297,10 @@ impl Terms for Columns {
         Ok(())
     }
 
+    fn term_count(&self, field: Field) -> Result<usize, IndexError> {
+        Ok(self.column(field).map_or(0, |column| column.terms.len()))
+    }
+
     fn each_term(&self, field: Field, each: &mut dyn FnMut(&[u8])) -> Result<(), IndexError> {
         if let Some(column) = self.column(field) {
             column.terms.iter().for_each(|term| each(term));

@@ -387,6 +387,10 @@ impl Terms for SealedIndex<'_> {
         Ok(())
     }
 
+    fn term_count(&self, field: Field) -> Result<usize, IndexError> {
+        Ok(self.section(field)?.map_or(0, |section| section.term_count()))
+    }
+
     fn each_term(&self, field: Field, each: &mut dyn FnMut(&[u8])) -> Result<(), IndexError> {
         self.section(field)?.map_or(Ok(()), |section| section.each_term(&self.blocks, each))
     }

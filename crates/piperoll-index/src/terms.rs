@@ -221,6 +221,9 @@ pub trait Terms {
     /// The claimed time of each event of `among` that has one, by ascending ordinal.
     fn claimed_times(&self, among: &RoaringBitmap, each: &mut dyn FnMut(u32, i64)) -> Result<(), IndexError>;
 
+    /// How many terms a bitmap field has.
+    fn term_count(&self, field: Field) -> Result<usize, IndexError>;
+
     /// Each term of a bitmap field, once, in no order.
     fn each_term(&self, field: Field, each: &mut dyn FnMut(&[u8])) -> Result<(), IndexError>;
 

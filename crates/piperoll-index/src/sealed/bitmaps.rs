@@ -91,6 +91,10 @@ impl BitmapSection {
         self.union(blocks, first..last, end)
     }
 
+    pub(super) fn term_count(&self) -> usize {
+        self.count
+    }
+
     /// Each term.
     pub(super) fn each_term(
         &self,

@@ -24,6 +24,11 @@ use std::{borrow::Cow, sync::Arc};
 /// Most subjects that a count is grouped by.
 pub const GROUP_SUBJECTS_MAX: usize = 2;
 
+/// As many terms are gone through in the time that an event is read in.
+const TERMS_PER_READ: u64 = 8;
+/// Events of a segment up to which they may be read instead: where nothing is cached, each is a read of the disk.
+const EVENTS_READ_MAX: u64 = 128;
+
 /// What to count.
 #[derive(Clone, Debug)]
 pub struct Count {
@@ -60,7 +65,8 @@ pub struct Group {
 impl<D: Disk> Reader<D> {
     /// Counts what matches. `asker` is asked from time to time whether to give up.
     ///
-    /// Where the filter and the subjects have bitmaps, no event is read. A segment of which every event matches is not
+    /// Where the filter and the subjects have bitmaps, no event is read, but for a few where that is less work. A segment of
+    /// which every event matches is not
     /// opened where its counts are known.
     pub fn count(&self, count: &Count, asker: &Asker<'_>) -> Result<Counted, ReadError> {
         count.group_by.iter().try_for_each(check_subject)?;
@@ -145,7 +151,7 @@ impl<D: Disk> Summary<D> for Counting<'_> {
         let has_bitmaps = |subject: &Subject| bitmap_field(subject).is_some() || *subject == Subject::Class;
         let groups = match self.group_by {
             [] => Some(Groups::default()),
-            subjects if subjects.iter().all(has_bitmaps) => {
+            subjects if subjects.iter().all(has_bitmaps) && !self.is_soon_read(reader, exact)? => {
                 reader.expect_reads_of_fields(subjects.iter().filter_map(bitmap_field));
                 reader.ask(|terms| by_bitmaps(terms, subjects, &class, exact))?
             }
@@ -167,6 +173,18 @@ impl<D: Disk> Summary<D> for Counting<'_> {
 }
 
 impl Counting<'_> {
+    /// Whether these events are so few that to read them is less work than to look for them among those of every term.
+    fn is_soon_read(&self, reader: &SegmentReader<'_>, exact: &RoaringBitmap) -> Result<bool, ReadError> {
+        if exact.len() > EVENTS_READ_MAX {
+            return Ok(false);
+        }
+        let mut terms = 0;
+        for field in self.group_by.iter().filter_map(bitmap_field) {
+            terms += reader.ask(|index| index.term_count(field))? as u64;
+        }
+        Ok(exact.len().saturating_mul(TERMS_PER_READ) < terms)
+    }
+
     fn by_reading(&self, reader: &mut SegmentReader<'_>, exact: &RoaringBitmap) -> Result<Groups, ReadError> {
         let mut tally = Tally::default();
         let mut with_value = Cow::Borrowed(exact);

@@ -314,20 +314,14 @@ impl<'q> SegmentReader<'q> {
         })
     }
 
-    /// Does something with an event whose bytes were checked once more.
+    /// Does something with an event. Its bytes are those that were checked before they were indexed.
     pub(super) fn with_event<T>(
         &mut self,
         ordinal: u32,
         with: impl FnOnce(&Seen<'_>, EventView<'_>) -> T,
     ) -> Result<T, ReadError> {
         let seen = self.read(ordinal)?;
-        match EventView::stored(seen.bytes) {
-            Ok(event) => Ok(with(&seen, event)),
-            Err(error) => {
-                let error = format!("event {}: {error}", seen.sequence);
-                Err(self.damaged_frame(error))
-            }
-        }
+        Ok(with(&seen, EventView::of_checked(seen.bytes)))
     }
 
     /// Whether any frame holds this event.

@@ -127,6 +127,34 @@ fn events_without_the_field_are_not_read() {
     assert_eq!(asker.work().events, 200);
 }
 
+/// Whichever is less work, and the same answer.
+#[test]
+fn a_few_events_are_read_to_group_them_and_many_are_not() {
+    let world = World::new();
+    let event = |number: u64| {
+        let stage: &[u8] = if number % 100 == 1 { b"rare" } else { b"often" };
+        Event::of(&format!("actor-{}", number % 250), "x.y").bytes(6, stage).build()
+    };
+    world.append("a", &(0..1_000).map(event).collect::<Vec<_>>());
+    world.roll("a");
+    world.seal();
+    for (text, groups, read) in [("stage = rare", 5, 10), ("stage = often", 250, 0)] {
+        let asker = Asker::patient();
+        let filter = piperoll_filter::parse(text, START).unwrap();
+        let group_by = vec![Subject::parse("actor").unwrap()];
+        let count = Count { tenant: tenant(), filter, group_by, limit: 1_000 };
+        let counted = world.reader().count(&count, &asker).unwrap();
+        assert_eq!((counted.groups.len(), asker.work().events), (groups, read), "{text}");
+        for group in &counted.groups {
+            let actor = group.values[0].as_deref().unwrap();
+            let expected = (0..1_000).filter(|number| {
+                format!("actor-{}", number % 250) == actor && (number % 100 == 1) == (text == "stage = rare")
+            });
+            assert_eq!(group.count, expected.count() as u64, "{text}: {actor}");
+        }
+    }
+}
+
 #[test]
 fn a_search_reads_no_more_bytes_than_it_may() {
     let world = world();

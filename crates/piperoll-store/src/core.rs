@@ -85,7 +85,7 @@ impl<D: Disk> Core<D> {
     ) -> Self {
         let clock_unconfirmed = AtomicBool::new(time.is_unconfirmed());
         let time = Mutex::new(time);
-        let helpers = Helpers::new(options.read_helpers_max);
+        let helpers = Helpers::new(options.read_helpers_max, options.open_helpers_max);
         Self {
             disk,
             options,

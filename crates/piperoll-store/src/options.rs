@@ -42,6 +42,8 @@ pub struct Options {
     pub open_segments_max: usize,
     /// Threads that help those who ask, of all questions together; whoever asks works too.
     pub read_helpers_max: usize,
+    /// Threads that help to open segments for the first time: they wait for the disk most of the time.
+    pub open_helpers_max: usize,
     /// Most bytes of a torn tail that are kept aside.
     pub torn_bytes_max: u64,
 }
@@ -65,6 +67,7 @@ impl Default for Options {
             ballast_bytes: 16 * MIB,
             open_segments_max: 2_048,
             read_helpers_max: 1,
+            open_helpers_max: 15,
             torn_bytes_max: MIB,
         }
     }

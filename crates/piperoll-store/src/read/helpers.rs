@@ -16,12 +16,14 @@ const PIECES_PER_HELPER: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Helpers {
     free: AtomicUsize,
+    free_to_open: AtomicUsize,
 }
 
 impl Helpers {
-    /// At most so many, of all questions together.
-    pub(crate) fn new(max: usize) -> Self {
-        Self { free: AtomicUsize::new(max) }
+    /// At most so many, of all questions together: `max` that work, and `max_opening` that open segments and so wait for
+    /// the disk most of the time.
+    pub(crate) fn new(max: usize, max_opening: usize) -> Self {
+        Self { free: AtomicUsize::new(max), free_to_open: AtomicUsize::new(max_opening) }
     }
 
     /// Does all pieces of work, in no order. After an error nothing new is begun; the first one is the answer.
@@ -32,55 +34,76 @@ impl Helpers {
         monotonic_ns: impl Fn() -> u64,
         work: impl Fn(&T) -> Result<(), ReadError> + Sync,
     ) -> Result<(), ReadError> {
-        let (next, failed, error) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(None));
-        let do_one = || {
-            let piece = pieces.get(next.fetch_add(1, Relaxed)).filter(|_| !failed.load(Relaxed));
-            if let Some(Err(found)) = piece.map(&work) {
-                error.lock().get_or_insert(found);
-                failed.store(true, Relaxed);
-            }
-            piece.is_some()
-        };
-        let begun = monotonic_ns();
-        while monotonic_ns().saturating_sub(begun) < ALONE_NS {
-            if !do_one() {
-                return error.into_inner().map_or(Ok(()), Err);
-            }
-        }
-        let taken = self.take(pieces.len().saturating_sub(next.load(Relaxed)) / PIECES_PER_HELPER);
-        let run = || while do_one() {};
-        thread::scope(|scope| {
-            for _ in 0..taken.number {
-                // Where the system gives no thread, who asks does all of it.
-                let _ = thread::Builder::new().name("piperoll-reader".to_owned()).spawn_scoped(scope, run);
-            }
-            run();
-        });
-        error.into_inner().map_or(Ok(()), Err)
+        share_out(&self.free, pieces, monotonic_ns, work)
     }
 
+    /// As [`Self::for_each`], where most of the work is to open segments for the first time.
+    pub(super) fn open_each<T: Sync>(
+        &self,
+        pieces: &[T],
+        monotonic_ns: impl Fn() -> u64,
+        work: impl Fn(&T) -> Result<(), ReadError> + Sync,
+    ) -> Result<(), ReadError> {
+        share_out(&self.free_to_open, pieces, monotonic_ns, work)
+    }
+}
+
+fn share_out<T: Sync>(
+    free: &AtomicUsize,
+    pieces: &[T],
+    monotonic_ns: impl Fn() -> u64,
+    work: impl Fn(&T) -> Result<(), ReadError> + Sync,
+) -> Result<(), ReadError> {
+    let (next, failed, error) = (AtomicUsize::new(0), AtomicBool::new(false), Mutex::new(None));
+    let do_one = || {
+        let piece = pieces.get(next.fetch_add(1, Relaxed)).filter(|_| !failed.load(Relaxed));
+        if let Some(Err(found)) = piece.map(&work) {
+            error.lock().get_or_insert(found);
+            failed.store(true, Relaxed);
+        }
+        piece.is_some()
+    };
+    let begun = monotonic_ns();
+    while monotonic_ns().saturating_sub(begun) < ALONE_NS {
+        if !do_one() {
+            return error.into_inner().map_or(Ok(()), Err);
+        }
+    }
+    let taken = Taken::from(free, pieces.len().saturating_sub(next.load(Relaxed)) / PIECES_PER_HELPER);
+    let run = || while do_one() {};
+    thread::scope(|scope| {
+        for _ in 0..taken.number {
+            // Where the system gives no thread, who asks does all of it.
+            let _ = thread::Builder::new().name("piperoll-reader".to_owned()).spawn_scoped(scope, run);
+        }
+        run();
+    });
+    error.into_inner().map_or(Ok(()), Err)
+}
+
+/// Helpers that work for one question; they are free again when it is dropped.
+struct Taken<'a> {
+    free: &'a AtomicUsize,
+    number: usize,
+}
+
+impl<'a> Taken<'a> {
     /// As many as are free, up to `wanted`.
-    fn take(&self, wanted: usize) -> Taken<'_> {
+    fn from(free: &'a AtomicUsize, wanted: usize) -> Self {
         let mut number = 0;
         let take = |free: usize| {
             number = free.min(wanted);
             Some(free - number)
         };
         // It never refuses.
-        let _ = self.free.fetch_update(Relaxed, Relaxed, take);
-        Taken { helpers: self, number }
+        let _ = free.fetch_update(Relaxed, Relaxed, take);
+        Self { free, number }
     }
-}
-
-/// Helpers that work for one question; they are free again when it is dropped.
-struct Taken<'a> {
-    helpers: &'a Helpers,
-    number: usize,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        self.helpers.free.fetch_add(self.number, Relaxed);
+        self.free.fetch_add(self.number, Relaxed);
     }
 }
 
@@ -91,7 +114,7 @@ mod tests {
 
     #[test]
     fn every_piece_is_done_once_and_helpers_come_back() {
-        let helpers = Helpers::new(3);
+        let helpers = Helpers::new(3, 0);
         for pieces in [0, 1, 7, 100] {
             let done: Vec<_> = (0..pieces).map(|_| AtomicUsize::new(0)).collect();
             // A clock on which each look takes a while: help comes after the second piece.
@@ -105,8 +128,8 @@ mod tests {
             assert!(done.iter().all(|piece| piece.load(Relaxed) == 1));
             assert_eq!(helpers.free.load(Relaxed), 3);
         }
-        assert_eq!(helpers.take(9).number, 3);
-        let (first, second) = (helpers.take(2), helpers.take(2));
+        assert_eq!(Taken::from(&helpers.free, 9).number, 3);
+        let (first, second) = (Taken::from(&helpers.free, 2), Taken::from(&helpers.free, 2));
         assert_eq!((first.number, second.number), (2, 1));
     }
 
@@ -116,7 +139,7 @@ mod tests {
         for clock in [0, ALONE_NS] {
             begun.store(0, Relaxed);
             let passed = AtomicU64::new(0);
-            let error = Helpers::new(0).for_each(
+            let error = Helpers::new(0, 0).for_each(
                 &[1, 2, 3],
                 || passed.fetch_add(clock, Relaxed),
                 |piece| {

@@ -3,7 +3,7 @@
 use super::{
     error::ReadError,
     pinned::{Decided, SegmentReader},
-    walk::{Outlook, Question, open, outlook, share},
+    walk::{LEARNT_ALONE_MAX, Outlook, Question, open, outlook, share},
 };
 use crate::{catalog::Log, disk::Disk, segment::Segment};
 use parking_lot::Mutex;
@@ -91,10 +91,16 @@ pub(super) fn for_each_match<D: Disk, S: Summary<D>>(
     }
     let take = Mutex::new(take);
     let clock = || question.asker.monotonic_ns();
-    question.helpers.for_each(&candidates, clock, |candidate| {
+    let look = |candidate: &Candidate<'_, D>| {
         let Some(found) = look_at(question, candidate, summary)? else { return Ok(()) };
         take.lock()(found)
-    })
+    };
+    let is_new = |candidate: &&Candidate<'_, D>| !candidate.segment.has_learnt(&question.fields);
+    if candidates.iter().filter(is_new).count() > LEARNT_ALONE_MAX {
+        question.helpers.open_each(&candidates, clock, look)
+    } else {
+        question.helpers.for_each(&candidates, clock, look)
+    }
 }
 
 fn look_at<D: Disk, S: Summary<D>>(

@@ -30,9 +30,9 @@ const EVENTS_BETWEEN_CHECKS: u32 = 1_024;
 const EVENTS_DECIDED_MIN: usize = 128;
 
 /// Segments that are opened for the first time, one after the other, before others are opened ahead of the walk.
-const LEARNT_ALONE_MAX: usize = 3;
+pub(super) const LEARNT_ALONE_MAX: usize = 3;
 /// Segments that are opened ahead.
-const LEARNT_AHEAD: usize = 32;
+const LEARNT_AHEAD: usize = 64;
 
 /// What is asked of every log.
 pub(super) struct Question<'q> {
@@ -352,7 +352,7 @@ impl<'q, D: Disk> Walk<'q, D> {
         };
         let next = self.segments.get(next).unwrap_or_default();
         let clock = || self.question.asker.monotonic_ns();
-        self.question.helpers.for_each(next, clock, |segment| {
+        self.question.helpers.open_each(next, clock, |segment| {
             if !segment.has_learnt(fields) {
                 self.question.asker.check()?;
                 // What cannot be opened is an error when the walk comes to it, and only then.

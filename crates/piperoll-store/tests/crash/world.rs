@@ -73,6 +73,7 @@ pub(crate) fn small_options() -> Options {
         ballast_bytes: 2_048,
         // Calls of the disk come in the same order each time.
         read_helpers_max: 0,
+        open_helpers_max: 0,
         ..Options::default()
     }
 }

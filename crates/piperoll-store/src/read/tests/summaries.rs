@@ -144,7 +144,7 @@ fn bars(histogram: &Histogram, entries: &[Entry]) -> Bars {
 }
 
 fn cases() -> u32 {
-    std::env::var("PIPEROLL_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(100)
+    std::env::var("PIPEROLL_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_000)
 }
 
 proptest! {

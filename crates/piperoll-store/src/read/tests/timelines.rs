@@ -236,7 +236,7 @@ fn thing() -> impl Strategy<Value = Thing> {
 }
 
 fn cases() -> u32 {
-    std::env::var("PIPEROLL_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(100)
+    std::env::var("PIPEROLL_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_000)
 }
 
 proptest! {

@@ -42,10 +42,10 @@ impl<'e> Conjunction<'e> {
         known.narrow(test);
         if !known.is_possible() {
             let wrong = Wrong::expected(format!("conditions on {subject} that one event can meet"));
-            let wrong = if known.left.as_ref().is_some_and(BTreeSet::is_empty) {
-                wrong.hint("write IN (…) for one of several values")
-            } else {
-                wrong
+            let wrong = match &known.left {
+                Some(left) if left.is_empty() => wrong.hint("write IN (…) for one of several values"),
+                None => wrong.hint("the lower bound is not below the upper one"),
+                Some(_) => wrong,
             };
             return Err((shown(&comparison.to_string()), wrong));
         }

@@ -33,8 +33,12 @@ fn hint_clause(hint: Option<&str>) -> String {
 }
 
 impl ParseError {
-    /// The error over several lines, the last two being the filter around the place and a caret under it.
+    /// The error over several lines, the last two being the filter around the place and a caret under it; one line
+    /// where there is no text to show.
     pub fn render(&self) -> String {
+        if self.excerpt.is_empty() {
+            return self.to_string();
+        }
         format!("{self}\n  {}\n  {:caret$}^", self.excerpt, "", caret = self.caret)
     }
 
@@ -68,6 +72,12 @@ impl Wrong {
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Adds a hint where there is none.
+    pub(crate) fn else_hint(self, hint: impl FnOnce() -> String) -> Self {
+        let hint = self.hint.or_else(|| Some(hint()));
+        Self { hint, ..self }
     }
 
     /// Adds "did you mean", where one of the candidates is near.

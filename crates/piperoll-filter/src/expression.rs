@@ -207,6 +207,13 @@ impl Filter {
             .map_err(|wrong| ParseError::new(text, 0, shown(text), wrong))
     }
 
+    /// Events of which the subject is one of these values, which are of its kind. They are taken as they are, so that
+    /// what events hold is found though nobody may type it, such as a digest that is cut short: the text of such a
+    /// filter is none. Nothing matches where there is no value.
+    pub fn one_of(subject: Subject, values: Vec<Value>) -> Self {
+        Self(Expression::Compare(Comparison { subject, test: Test::one_of(values) }))
+    }
+
     /// Events that match both. No check for contradictions: only [`crate::parse`] makes it.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

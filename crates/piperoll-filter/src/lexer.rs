@@ -123,7 +123,14 @@ impl<'t> Lexer<'t> {
             self.at = at;
             return Err(self.error(Wrong::expected("the name of a field")));
         }
-        Subject::from_word(word).map_err(|wrong| self.error_at(at, shown(word), wrong))
+        Subject::from_word(word).map_err(|wrong| {
+            let wrong = match self.peek() {
+                _ if Subject::takes_quoted_key(word) => wrong,
+                None | Some(')') => wrong.else_hint(|| "name the field that it is in".to_owned()),
+                _ => wrong.else_hint(|| "an attribute is attr.KEY".to_owned()),
+            };
+            self.error_at(at, shown(word), wrong)
+        })
     }
 
     /// Takes a value; `example` shows one to whom wrote none.

@@ -21,7 +21,7 @@ pub use matching::RecordFacts;
 pub use needle::{Needle, Needles};
 pub use parser::parse;
 pub use subject::Subject;
-pub use value::Value;
+pub use value::{Value, digest_digits};
 
 /// Longest filter, in bytes, as typed and as printed.
 pub const TEXT_BYTES_MAX: usize = 64 * 1024;

@@ -77,8 +77,7 @@ fn ordered(subject: &Subject) -> Result<(), Wrong> {
     if matches!(subject.kind(), Kind::Time | Kind::Number) {
         return Ok(());
     }
-    let others = if is_text(subject) { "= != ~ IN :*" } else { "= != IN :*" };
-    let wrong = Wrong::expected(format!("one of {others}, for {subject} has no order"));
+    let wrong = Wrong::expected(format!("one of {}, for {subject} has no order", operators_of(subject)));
     Err(wrong.hint("only time, received, run_attempt, source_epoch and source_sequence have one"))
 }
 
@@ -214,14 +213,14 @@ impl Parser<'_> {
             return self.values(&subject, negated);
         }
         if let Some(hint) = before.mistaken_operator(&subject) {
-            return Err(refuse(no_operator().hint(hint)));
+            return Err(refuse(no_operator(&subject).hint(hint)));
         }
         if !negated && self.lexer.eat("~") {
             searchable(&subject).map_err(refuse)?;
             return self.substring(subject);
         }
         let Some(operator) = self.operator().filter(|_| !negated) else {
-            return Err(refuse(no_operator()));
+            return Err(refuse(no_operator(&subject)));
         };
         comparable(&subject).map_err(refuse)?;
         let equality = matches!(operator, Operator::Equal | Operator::NotEqual);
@@ -377,6 +376,16 @@ impl Parser<'_> {
     }
 }
 
-fn no_operator() -> Wrong {
-    Wrong::expected("one of = != < <= > >= ~ IN, NOT IN or :*")
+/// What may follow the subject.
+fn operators_of(subject: &Subject) -> &'static str {
+    match subject.kind() {
+        Kind::Map if matches!(subject, Subject::Field(_)) => ":*",
+        Kind::Time | Kind::Number => "= != < <= > >= IN, NOT IN or :*",
+        _ if is_text(subject) => "= != ~ IN, NOT IN or :*",
+        _ => "= != IN, NOT IN or :*",
+    }
+}
+
+fn no_operator(subject: &Subject) -> Wrong {
+    Wrong::expected(format!("one of {}", operators_of(subject)))
 }

@@ -85,6 +85,7 @@ impl Subject {
                 Err(Wrong::expected(r#"the attribute's key, as in attr.region or attr."any key""#))
             }
             (Some(key), _) => Ok(Self::Attribute(key.to_owned())),
+            (None, "attr") => Err(Wrong::expected("the name of a field").hint("attributes are attr.KEY")),
             (None, "received") => Ok(Self::Received),
             (None, "class") => Ok(Self::Class),
             (None, name) => field(name).map(Self::Field).ok_or_else(|| unknown(name)),

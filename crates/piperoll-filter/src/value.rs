@@ -120,6 +120,23 @@ fn bytes(text: &str) -> Result<Value, Wrong> {
         .ok_or_else(|| Wrong::expected("bytes in hexadecimal, two digits each"))
 }
 
+/// How many digits the digests of well-known algorithms have.
+const DIGITS: [(&str, usize); 7] = [
+    ("md5", 32),
+    ("sha1", 40),
+    ("gitCommit", 40),
+    ("sha256", 64),
+    ("blake3", 64),
+    ("sha384", 96),
+    ("sha512", 128),
+];
+
+/// How many hexadecimal digits a whole digest by this algorithm has; `None` for one that is not well known.
+pub fn digest_digits(algorithm: &str) -> Option<usize> {
+    DIGITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(algorithm)).map(|&(_, digits)| digits)
+}
+
+/// A digest that can be one: part of one, or one with a slip, would find nothing and look like an answer.
 fn digest(text: &str) -> Result<Value, Wrong> {
     let wrong = || {
         let wrong = Wrong::expected("a digest as algorithm:hexadecimal, such as sha256:9f86d081…");
@@ -127,6 +144,9 @@ fn digest(text: &str) -> Result<Value, Wrong> {
         if is_hex { wrong.hint("write the algorithm before it, sha256: perhaps") } else { wrong }
     };
     let (algorithm, hex) = text.split_once(':').ok_or_else(wrong)?;
+    if let Some(digits) = digest_digits(algorithm).filter(|&digits| digits != hex.chars().count()) {
+        return Err(Wrong::expected(format!("a whole digest, which by {algorithm} has {digits} digits")));
+    }
     Ok(Value::Digest { algorithm: algorithm.to_owned(), hex: hex.to_owned() })
 }
 

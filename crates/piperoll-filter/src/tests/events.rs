@@ -49,7 +49,7 @@ pub(super) fn deployment() -> Vec<u8> {
         text(Field::RunnerLabels, "linux"),
         text(Field::RunnerLabels, "x64"),
         bytes(field(Field::Artifacts), &bytes(1, b"without digest")),
-        bytes(field(Field::Artifacts), &bytes(4, &entry("sha256", "ab"))),
+        bytes(field(Field::Artifacts), &bytes(4, &entry("oci", "ab"))),
         bytes(field(Field::Attestations), &bytes(1, b"predicate")),
         bytes(field(Field::Links), &[bytes(1, b"caused_by"), bytes(3, b"run-7")].concat()),
         bytes(field(Field::Attributes), &entry("region", "eu")),
@@ -140,13 +140,13 @@ fn any_element_of_a_repeated_field_is_enough_and_none_may_be_excluded() {
     check("label != linux", false);
     check("label != arm", true);
     check("label:*", true);
-    check("artifact = sha256:ab", true);
-    check("artifact = sha512:ab", false);
-    check("artifact IN (sha256:00, sha256:ab, sha512:00)", true);
-    check("artifact != sha256:00", true);
+    check("artifact = oci:ab", true);
+    check("artifact = other:ab", false);
+    check("artifact IN (oci:00, oci:ab, other:00)", true);
+    check("artifact != oci:00", true);
     check("attestation:*", true);
-    check("attestation = sha256:ab", false);
-    check("attestation != sha256:ab", true);
+    check("attestation = oci:ab", false);
+    check("attestation != oci:ab", true);
     check("link = run-7 AND link = run* AND link != x", true);
     check("attr.region = eu AND attributes:*", true);
 }

@@ -47,10 +47,10 @@ fn event(choices: &[u8]) -> Message {
             }
             ValueKind::Texts => text.map_or(event.clone(), |text| event.text(field, text).text(field, "b")),
             ValueKind::Artifacts => pick(&HEXES, choice(field)).map_or(event.clone(), |hex| {
-                event.clone().artifact(&[("sha256", hex), ("sha512", "ab")]).artifact(&[("sha256", "aa")])
+                event.clone().artifact(&[("oci", hex), ("sha512", "ab")]).artifact(&[("oci", "aa")])
             }),
             ValueKind::Attestations => {
-                pick(&HEXES, choice(field)).map_or(event.clone(), |hex| event.attestation("sha256", hex))
+                pick(&HEXES, choice(field)).map_or(event.clone(), |hex| event.attestation("oci", hex))
             }
             ValueKind::Links => text.map_or(event.clone(), |text| event.link(Some(text)).link(None)),
             ValueKind::Map => {
@@ -107,7 +107,7 @@ fn condition((subject, test, one, two): (usize, u8, usize, usize)) -> Filter {
         ValueKind::Enum | ValueKind::Number => NUMBERS[n % NUMBERS.len()].to_string(),
         ValueKind::Bytes => ["ab".repeat(16), "cd".repeat(8), "00".into()][n % 3].clone(),
         ValueKind::Time => TIMES[n % TIMES.len()].into(),
-        ValueKind::Artifacts | ValueKind::Attestations => format!("sha256:{}", HEXES[n % HEXES.len()]),
+        ValueKind::Artifacts | ValueKind::Attestations => format!("oci:{}", HEXES[n % HEXES.len()]),
         ValueKind::Map => String::new(),
     };
     let (one, two) = (value(one), value(two));

@@ -7,6 +7,7 @@ use super::{
     records::event_record,
 };
 use crate::{daemon::Daemon, refusal::Refusal};
+use piperoll_filter::digest_digits;
 use piperoll_format::names::Name;
 use piperoll_proto::{
     raw,
@@ -24,16 +25,6 @@ use tonic::Status;
 const TIMELINE_LIMIT: usize = 1_000;
 /// Longest run, commit or source that is looked for: as long as an event may be.
 const TEXT_BYTES_MAX: usize = 64 << 10;
-/// How many digits the digests of well-known algorithms have.
-const DIGITS: [(&str, usize); 7] = [
-    ("md5", 32),
-    ("sha1", 40),
-    ("gitCommit", 40),
-    ("sha256", 64),
-    ("blake3", 64),
-    ("sha384", 96),
-    ("sha512", 128),
-];
 
 /// Finds the events, and sends them.
 pub(super) async fn answers(
@@ -92,9 +83,7 @@ fn artifact(text: &str) -> Result<Thing, Refusal> {
         )));
     };
     let Thing::Artifact { algorithm, hex } = &thing else { return Ok(thing) };
-    let digits =
-        DIGITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(algorithm)).map(|(_, digits)| *digits);
-    match digits {
+    match digest_digits(algorithm) {
         Some(digits) if digits != hex.len() => {
             let found = hex.len();
             Err(wrong(format!("`{shown}` has {found} digits, a digest by {algorithm} has {digits}")))

@@ -29,7 +29,7 @@ pub(crate) fn filter_seeds() -> Vec<Vec<u8>> {
     let texts = [
         r#"actor = alice AND (action = deploy.* OR NOT outcome IN (failure, "timeout"))"#,
         "time >= -24h AND received < 2026-11-23T13:00:00.5+01:00",
-        r#"attr.n != 4 AND attr."odd key":* AND artifact = sha256:9f86d081"#,
+        r#"attr.n != 4 AND attr."odd key":* AND artifact = oci:9f86d081"#,
         "environment NOT IN (production, staging) OR run_attempt > 2",
         "trace_id = 0af7651916cd43dd8448eb211c80319c AND NOT NOT stage:*",
         r#"reason = "a\"b\\c"* "#,

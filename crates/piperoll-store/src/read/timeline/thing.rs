@@ -1,10 +1,7 @@
 //! What a timeline follows, and which of it an event touches.
 
-use piperoll_filter::{Filter, Subject};
-use piperoll_format::{
-    event::{EventView, Field},
-    units::UnixNanos,
-};
+use piperoll_filter::{Filter, Subject, Value};
+use piperoll_format::event::{EventView, Field};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -154,7 +151,7 @@ fn digests<'a>(digests: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Thing> 
 }
 
 /// Values of a field, by the source that they must be of.
-type BySource<'a> = BTreeMap<Option<&'a String>, Vec<String>>;
+type BySource<'a> = BTreeMap<Option<&'a String>, Vec<Value>>;
 
 impl Thing {
     /// The artifact that a text names as `algorithm:hexadecimal`.
@@ -179,27 +176,29 @@ impl Thing {
         let (mut runs, mut causes) = (BySource::new(), BySource::new());
         let mut links = Vec::new();
         for thing in things {
+            let text = Value::Text(thing.to_string());
             match thing {
-                Self::Artifact { .. } => {
-                    digests.push(thing.to_string());
-                    links.push(thing.to_string());
+                Self::Artifact { algorithm, hex } => {
+                    digests.push(Value::Digest { algorithm: algorithm.clone(), hex: hex.clone() });
+                    links.push(text);
                 }
-                Self::Run { source, run, .. } => runs.entry(source.as_ref()).or_default().push(run.clone()),
-                Self::Commit(commit) => commits.push(commit.clone()),
-                Self::Cause { source, id } => causes.entry(source.as_ref()).or_default().push(id.clone()),
-                Self::Effect { id, .. } => links.push(id.clone()),
+                Self::Run { source, .. } => runs.entry(source.as_ref()).or_default().push(text),
+                Self::Commit(_) => commits.push(text),
+                Self::Cause { source, .. } => causes.entry(source.as_ref()).or_default().push(text),
+                Self::Effect { .. } => links.push(text),
             }
         }
         let mut filters = vec![
-            any_of(Field::Artifacts, &digests),
-            any_of(Field::Attestations, &digests),
-            any_of(Field::Commit, &commits),
-            any_of(Field::Links, &links),
+            any_of(Field::Artifacts, digests.clone()),
+            any_of(Field::Attestations, digests),
+            any_of(Field::Commit, commits),
+            any_of(Field::Links, links),
         ];
         for (field, by_source) in [(Field::Run, runs), (Field::Id, causes)] {
             for (source, values) in by_source {
-                let of_source = source.and_then(|source| any_of(Field::Source, std::slice::from_ref(source)));
-                filters.push(any_of(field, &values).map(|any| of_source.into_iter().fold(any, Filter::and)));
+                let of_source =
+                    source.and_then(|source| any_of(Field::Source, vec![Value::Text(source.clone())]));
+                filters.push(any_of(field, values).map(|any| of_source.into_iter().fold(any, Filter::and)));
             }
         }
         // There is at least one thing.
@@ -207,15 +206,9 @@ impl Thing {
     }
 }
 
-/// Events of which the field is one of the values, a star being a star; `None` without one.
-fn any_of(field: Field, values: &[String]) -> Option<Filter> {
-    let subject = Subject::Field(field);
-    let (stars, plain): (Vec<_>, Vec<_>) = values.iter().cloned().partition(|value| value.ends_with('*'));
-    // None of these fields is of times, so no clock matters; no value of them is refused but a digest without its
-    // algorithm, and such a one is never followed.
-    let any = Filter::any_of(&subject, &plain, UnixNanos(0)).ok().filter(|_| !plain.is_empty());
-    let stars = stars.iter().filter_map(|value| Filter::equals(subject.clone(), value, UnixNanos(0)).ok());
-    any.into_iter().chain(stars).reduce(Filter::or)
+/// Events of which the field is one of the values; `None` without one.
+fn any_of(field: Field, values: Vec<Value>) -> Option<Filter> {
+    (!values.is_empty()).then(|| Filter::one_of(Subject::Field(field), values))
 }
 
 impl fmt::Display for Thing {

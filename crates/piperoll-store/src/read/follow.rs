@@ -5,8 +5,7 @@ use super::{
     asker::Asker,
     error::{Place, ReadError},
     pinned::SegmentReader,
-    position::{Asked, Order, Position},
-    zone::filter_print,
+    position::{Order, Position},
 };
 use crate::{
     catalog::Log,
@@ -25,7 +24,7 @@ impl<D: Disk> Reader<D> {
     pub fn position_now(&self, tenant: &Name, filter: &Filter) -> Position {
         let logs = self.core.catalog.logs_of(tenant);
         let bounds = logs.iter().map(|log| (log.class().clone(), known_end(log))).collect();
-        Position { asked: asked(tenant, filter), bounds }
+        Position { asked: self.asked(Order::OldestFirst, tenant, filter), bounds }
     }
 
     /// The position of oldest-first pages of this filter that begin with what was received at `time` or later.
@@ -38,7 +37,7 @@ impl<D: Disk> Reader<D> {
         let logs = self.core.catalog.logs_of(tenant);
         let bound = |log: &Arc<Log<D>>| Ok((log.class().clone(), first_received(log, time)?));
         let bounds = logs.iter().map(bound).collect::<Result<_, ReadError>>()?;
-        Ok(Position { asked: asked(tenant, filter), bounds })
+        Ok(Position { asked: self.asked(Order::OldestFirst, tenant, filter), bounds })
     }
 
     /// Whether anything was published since an oldest-first page ended there: a look at one number a log,
@@ -63,10 +62,6 @@ fn known_end<D: Disk>(log: &Log<D>) -> Sequence {
         Some(last) if last.state() == SegmentState::Unreadable => last.first(),
         _ => log.end(),
     }
-}
-
-fn asked(tenant: &Name, filter: &Filter) -> Asked {
-    Asked { order: Order::OldestFirst, tenant: tenant.clone(), filter: filter_print(filter) }
 }
 
 /// The first sequence that was received at `time` or later. Times never fall along a log, so both searches

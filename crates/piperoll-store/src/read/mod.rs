@@ -47,7 +47,11 @@ pub use timeline::{
 };
 
 use crate::{core::Core, disk::Disk};
+use piperoll_filter::Filter;
+use piperoll_format::names::Name;
+use position::Asked;
 use std::sync::Arc;
+use zone::filter_print;
 
 /// Reads a store. A clone reads the same one.
 pub struct Reader<D: Disk> {
@@ -58,6 +62,12 @@ impl<D: Disk> Reader<D> {
     /// A reader of what these parts share.
     pub(crate) fn new(core: Arc<Core<D>>) -> Self {
         Self { core }
+    }
+
+    /// What a position of this question belongs to.
+    fn asked(&self, order: Order, tenant: &Name, filter: &Filter) -> Asked {
+        let [directory @ .., _, _, _, _, _, _, _, _] = self.core.identity.directory.directory_id;
+        Asked { order, directory, tenant: tenant.clone(), filter: filter_print(filter) }
     }
 }
 

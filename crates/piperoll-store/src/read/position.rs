@@ -10,8 +10,9 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 /// Longest token that is looked at, in characters: room for 4,096 logs with the longest names.
 pub const POSITION_TEXT_BYTES_MAX: usize = 512 * 1024;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CHECK_BYTES: usize = 8;
+const DIRECTORY_BYTES: usize = 8;
 const FILTER_BYTES: usize = 8;
 
 /// Which end of the history comes first.
@@ -29,6 +30,8 @@ pub enum Order {
 pub(crate) struct Asked {
     /// The order of the answer.
     pub(crate) order: Order,
+    /// Names the data directory: sequences of another one count other events.
+    pub(crate) directory: [u8; DIRECTORY_BYTES],
     /// Whose logs.
     pub(crate) tenant: Name,
     /// Names the filter; see `filter_print`.
@@ -102,6 +105,7 @@ impl Position {
             Order::OldestFirst => 1,
         };
         let mut bytes = vec![VERSION, order];
+        bytes.extend_from_slice(&self.asked.directory);
         bytes.extend_from_slice(&self.asked.filter.to_le_bytes());
         put_name(&mut bytes, &self.asked.tenant);
         for (class, sequence) in &self.bounds {
@@ -133,10 +137,11 @@ impl Position {
             [1] => Order::OldestFirst,
             _ => return Err(PositionError::Malformed("its order is unknown")),
         };
+        let directory = take::<DIRECTORY_BYTES>(&mut rest)?;
         let filter = u64::from_le_bytes(take::<FILTER_BYTES>(&mut rest)?);
         let tenant = take_name(&mut rest)?;
         let bounds = take_bounds(rest)?;
-        Ok(Self { asked: Asked { order, tenant, filter }, bounds })
+        Ok(Self { asked: Asked { order, directory, tenant, filter }, bounds })
     }
 
     /// Whether everything that comes before `other` comes before this one too. Both are oldest first.
@@ -165,7 +170,9 @@ impl Position {
 
     /// Checks that it ended an answer to this very question.
     pub(crate) fn fits(&self, asked: &Asked) -> Result<(), PositionError> {
-        let what = if self.asked.tenant != asked.tenant {
+        let what = if self.asked.directory != asked.directory {
+            "data directory"
+        } else if self.asked.tenant != asked.tenant {
             "tenant"
         } else if self.asked.order != asked.order {
             "order"

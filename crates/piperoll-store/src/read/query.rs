@@ -6,9 +6,8 @@ use super::{
     error::ReadError,
     merge::{Merge, gather},
     pinned::Record,
-    position::{Asked, Order, Position, PositionError},
+    position::{Order, Position, PositionError},
     walk::{Question, Walk},
-    zone::filter_print,
 };
 use crate::{catalog::Log, disk::Disk};
 use piperoll_filter::Filter;
@@ -50,8 +49,7 @@ impl<D: Disk> Reader<D> {
     /// newest first nothing comes that arrived meanwhile, and oldest first everything does. A log that is
     /// made after the first page is left out newest first, and begins at its beginning oldest first.
     pub fn query(&self, query: &Query, asker: &Asker<'_>) -> Result<Page, ReadError> {
-        let asked =
-            Asked { order: query.order, tenant: query.tenant.clone(), filter: filter_print(&query.filter) };
+        let asked = self.asked(query.order, &query.tenant, &query.filter);
         let logs = self.core.catalog.logs_of(&query.tenant);
         if let Some(position) = &query.position {
             position.fits(&asked)?;

@@ -9,7 +9,12 @@ fn name(text: &str) -> Name {
 
 fn position(bounds: &[(&str, u64)]) -> Position {
     Position {
-        asked: Asked { order: Order::OldestFirst, tenant: name("acme"), filter: 0x0123_4567_89ab_cdef },
+        asked: Asked {
+            order: Order::OldestFirst,
+            directory: [7; 8],
+            tenant: name("acme"),
+            filter: 0x0123_4567_89ab_cdef,
+        },
         bounds: bounds.iter().map(|&(class, sequence)| (name(class), Sequence(sequence))).collect(),
     }
 }
@@ -33,14 +38,17 @@ fn text_that_is_no_position_is_refused_with_the_reason() {
     check(&"A".repeat(POSITION_TEXT_BYTES_MAX + 1), "too long");
     check(&URL_SAFE_NO_PAD.encode([1; 40]), "checksum is wrong");
     check(&token(&[]), "cut short");
-    check(&token(&[2]), "version 2");
-    check(&token(&[1]), "cut short");
-    check(&token(&[1, 2, 0, 0, 0, 0, 0, 0, 0, 0, 1, b'a']), "order is unknown");
-    check(&token(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9, b'a']), "cut short");
-    check(&token(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, b'/']), "a name in it is none");
-    check(&token(&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff]), "a name in it is none");
+    check(&token(&[1]), "version 1");
+    check(&token(&[2]), "cut short");
+    let named = |order: u8, length: u8, tenant: u8| {
+        [&[VERSION, order][..], &[0; DIRECTORY_BYTES + FILTER_BYTES], &[length, tenant]].concat()
+    };
+    check(&token(&named(2, 1, b'a')), "order is unknown");
+    check(&token(&named(0, 9, b'a')), "cut short");
+    check(&token(&named(0, 1, b'/')), "a name in it is none");
+    check(&token(&named(0, 1, 0xff)), "a name in it is none");
     let bound = |class: u8| vec![1, class, 0, 0, 0, 0, 0, 0, 0, 0];
-    let head = vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, b'a'];
+    let head = named(0, 1, b'a');
     assert!(Position::decode(&token(&[head.clone(), bound(b'a'), bound(b'b')].concat())).is_ok());
     check(&token(&[head.clone(), bound(b'b'), bound(b'a')].concat()), "out of order");
     check(&token(&[head, bound(b'a'), bound(b'a')].concat()), "out of order");
@@ -63,6 +71,8 @@ fn a_position_of_another_question_is_refused() {
     let ours = position(&[]);
     let refused = |asked: &Asked| ours.fits(asked).unwrap_err();
     assert_eq!(ours.fits(&ours.asked), Ok(()));
+    let other = Asked { directory: [8; 8], ..ours.asked.clone() };
+    assert_eq!(refused(&other), PositionError::OtherQuestion { what: "data directory" });
     let other = Asked { tenant: name("other"), ..ours.asked.clone() };
     assert_eq!(refused(&other), PositionError::OtherQuestion { what: "tenant" });
     let other = Asked { order: Order::NewestFirst, ..ours.asked.clone() };
@@ -83,6 +93,7 @@ proptest! {
     #[test]
     fn positions_round_trip(
         newest in any::<bool>(),
+        directory in any::<[u8; DIRECTORY_BYTES]>(),
         filter in any::<u64>(),
         tenant in "[a-z0-9_][a-z0-9-]{0,62}",
         bounds in prop::collection::btree_map("[a-z0-9_][a-z0-9-]{0,62}", any::<u64>(), 0..8),
@@ -90,7 +101,7 @@ proptest! {
         let order = if newest { Order::NewestFirst } else { Order::OldestFirst };
         let name = |text: &str| Name::from_disk(text).unwrap();
         let bounds = bounds.iter().map(|(class, &sequence)| (name(class), Sequence(sequence))).collect();
-        let position = Position { asked: Asked { order, tenant: name(&tenant), filter }, bounds };
+        let position = Position { asked: Asked { order, directory, tenant: name(&tenant), filter }, bounds };
         prop_assert_eq!(Position::decode(&position.encode()), Ok(position));
     }
 

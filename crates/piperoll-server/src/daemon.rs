@@ -183,9 +183,11 @@ impl Daemon {
         })
     }
 
-    /// The state of every log.
+    /// The state of every log. It takes no place among the reads, so that it is seen while these are slow.
     pub(crate) async fn logs(&self) -> Result<Vec<LogStatus>, Refusal> {
-        self.read(|reader, _| Ok(reader.status())).await
+        let reader = self.reader.clone();
+        let looking = self.tasks.spawn_blocking(move || reader.status());
+        looking.await.map_err(|error| Refusal::internal(error.to_string()))
     }
 
     /// A place among the queries that are answered at one time.

@@ -3,14 +3,12 @@
 //! One thread at a time looks at what is new, in rounds, each followed by a rest that grows with its cost: however
 //! many tails there are, appends keep most of the machine. A tail that is not up to date reads for itself.
 
-use crate::{daemon::Daemon, grpc::event_record};
+use crate::{daemon::Daemon, grpc::tail_page};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use piperoll_filter::Filter;
 use piperoll_format::names::Name;
-use piperoll_proto::raw::TailPage;
 use piperoll_store::{Asker, Clock as _, Order, Position, Query, ReadError, Reader, Record, os::OsDisk};
-use prost::Message as _;
 use std::{
     collections::HashMap,
     sync::{Arc, OnceLock},
@@ -45,7 +43,9 @@ pub(crate) struct Live {
 
 /// Tails that ask the same.
 struct Group {
-    query: Query,
+    tenant: Name,
+    /// What is looked for next; one thread at a time does.
+    query: Mutex<Query>,
     reached: Arc<Mutex<Reached>>,
     pieces: broadcast::Sender<Arc<Piece>>,
 }
@@ -133,7 +133,8 @@ impl Group {
         };
         let reached = Reached { sent: position.clone(), position };
         Self {
-            query,
+            tenant: tenant.clone(),
+            query: Mutex::new(query),
             reached: Arc::new(Mutex::new(reached)),
             pieces: broadcast::Sender::new(PIECES_WAITING_MAX),
         }
@@ -142,17 +143,18 @@ impl Group {
     /// Hands on what is new; how many tails got something, and whether there is more.
     fn go_on(&self, reader: &Reader<OsDisk>) -> Result<(usize, bool), ReadError> {
         let mut handed = 0;
+        let mut query = self.query.lock();
         for _ in 0..ROUND_PIECES_MAX {
             let position = self.reached.lock().position.clone();
             if !reader.is_behind(&position) {
                 return Ok((handed, false));
             }
-            let page =
-                reader.query(&Query { position: Some(position), ..self.query.clone() }, &Asker::patient())?;
+            query.position = Some(position);
+            let page = reader.query(&query, &Asker::patient())?;
             let mut reached = self.reached.lock();
             if !page.records.is_empty() {
                 let piece = Piece {
-                    tenant: self.query.tenant.clone(),
+                    tenant: self.tenant.clone(),
                     from: reached.sent.clone(),
                     to: page.position.clone(),
                     records: page.records,
@@ -202,8 +204,7 @@ impl Piece {
     }
 
     fn encode<'a>(&self, to: &Position, records: impl Iterator<Item = &'a Record>) -> Bytes {
-        let records = records.map(|record| event_record(&self.tenant, record.clone())).collect();
-        TailPage { records, position: to.encode(), live: true }.encode_to_vec().into()
+        tail_page(&self.tenant, records.cloned(), to, true)
     }
 }
 

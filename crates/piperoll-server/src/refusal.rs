@@ -19,6 +19,9 @@ const POSITION_METADATA: &str = "piperoll-position";
 /// Positions of very many logs are longer than some peers accept in a trailer.
 const POSITION_METADATA_BYTES_MAX: usize = 4_096;
 
+/// Longest message, in bytes: it is sent three times, escaped, in headers of which peers take 16 KiB.
+const MESSAGE_BYTES_MAX: usize = 1_500;
+
 /// A request that is refused.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -33,12 +36,12 @@ pub(crate) struct Refusal {
 impl Refusal {
     pub(crate) fn new(code: Code, reason: &'static str, message: impl Into<String>) -> Self {
         let details = ErrorDetails::with_error_info(reason.to_uppercase(), DOMAIN, HashMap::new());
-        Self { reason, code, message: message.into(), details: Box::new(details), position: None }
+        Self { reason, code, message: short(message.into()), details: Box::new(details), position: None }
     }
 
     /// The request's `field` is wrong.
     pub(crate) fn field(field: impl Into<String>, problem: impl Into<String>) -> Self {
-        let (field, problem) = (field.into(), problem.into());
+        let (field, problem) = (short(field.into()), short(problem.into()));
         let mut refusal = Self::new(Code::InvalidArgument, "bad_request", format!("{field}: {problem}"));
         refusal.details.add_bad_request_violation(field, problem);
         refusal
@@ -69,6 +72,16 @@ impl Refusal {
         self.details.set_retry_info(Some(delay));
         self
     }
+}
+
+/// The message, or its beginning: what a request says may stand in it.
+fn short(mut message: String) -> String {
+    let end = message.floor_char_boundary(MESSAGE_BYTES_MAX);
+    if end < message.len() {
+        message.truncate(end);
+        message.push('…');
+    }
+    message
 }
 
 impl fmt::Display for Refusal {

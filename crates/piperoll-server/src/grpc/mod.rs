@@ -14,7 +14,7 @@ mod tail;
 mod timeline;
 mod values;
 
-pub(crate) use records::event_record;
+pub(crate) use records::tail_page;
 
 use crate::{
     connection::{Connection, Door},
@@ -71,7 +71,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// Part of the transport's own refusal of a long message, as the wire has it.
 const TOO_LONG: &str = "decoded%20message%20length%20too%20large";
 const TOO_LONG_MESSAGE: &str =
-    "it has more bytes than a request may have (8 MiB of events); send fewer at a time";
+    "it has more bytes than a request may have (8 MiB of events, 1 MiB of a question); send fewer at a time";
 
 /// Says which services work.
 pub(crate) struct HealthSwitch(HealthReporter);

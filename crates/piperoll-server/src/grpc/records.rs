@@ -4,13 +4,15 @@ use crate::{
     clock,
     refusal::{Refusal, bad_filter},
 };
+use bytes::Bytes;
 use piperoll_filter::{Filter, Subject};
 use piperoll_format::{
     names::Name,
     units::{Sequence, UnixNanos},
 };
 use piperoll_proto::{raw, v1};
-use piperoll_store::{Order, Record};
+use piperoll_store::{Order, Position, Record};
+use prost::Message as _;
 
 /// A stored event, in the bytes that its producer sent.
 pub(crate) fn event_record(tenant: &Name, record: Record) -> raw::EventRecord {
@@ -29,6 +31,17 @@ pub(crate) fn event_record(tenant: &Name, record: Record) -> raw::EventRecord {
         sender: Some(sender),
         event: record.event,
     }
+}
+
+/// A message of a tail: these events, and where to go on after them.
+pub(crate) fn tail_page(
+    tenant: &Name,
+    records: impl IntoIterator<Item = Record>,
+    position: &Position,
+    live: bool,
+) -> Bytes {
+    let records = records.into_iter().map(|record| event_record(tenant, record)).collect();
+    raw::TailPage { records, position: position.encode(), live }.encode_to_vec().into()
 }
 
 /// The filter of a request.

@@ -4,7 +4,7 @@
 use super::{
     answers::{Answers, answers_and_end},
     query::{PAGE_EVENTS_MAX, position},
-    records::{event_record, filter},
+    records::{filter, tail_page},
 };
 use crate::{
     clock,
@@ -15,11 +15,10 @@ use crate::{
 use piperoll_filter::Filter;
 use piperoll_format::names::Name;
 use piperoll_proto::{
-    raw::{RawMessage, TailPage},
+    raw::RawMessage,
     v1::{self, tail_request::Start},
 };
 use piperoll_store::{Order, Page, Position, Query};
-use prost::Message as _;
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -144,11 +143,9 @@ impl Tail {
     }
 
     async fn send_page(&mut self, page: Page) -> Result<(), Refusal> {
-        let records =
-            page.records.into_iter().map(|record| event_record(&self.query.tenant, record)).collect();
-        let message = TailPage { records, position: page.position.encode(), live: self.live };
+        let message = tail_page(&self.query.tenant, page.records, &page.position, self.live);
         let Some(slot) = self.slot().await? else { return Ok(()) };
-        slot.send(Ok(RawMessage(message.encode_to_vec().into())));
+        slot.send(Ok(RawMessage(message)));
         self.position = page.position;
         self.told = Some(Instant::now());
         Ok(())
@@ -188,8 +185,7 @@ impl Tail {
         if let Some(reached) = member.position() {
             position.advance(&reached);
         }
-        let message = TailPage { records: Vec::new(), position: position.encode(), live: self.live };
-        News::Message(message.encode_to_vec().into(), position)
+        News::Message(tail_page(&self.query.tenant, [], &position, self.live), position)
     }
 
     /// Room for a message; `None` where the reader has gone.

@@ -2,7 +2,9 @@
 
 use crate::support::{Daemon, config, event, first_start, ids};
 use piperoll_client::{Client, ClientOptions, Tail};
-use piperoll_proto::v1::{EventRecord, TailRequest, tail_request::Start};
+use piperoll_proto::v1::{
+    Event, EventRecord, TailRequest, query_service_client::QueryServiceClient, tail_request::Start,
+};
 use piperoll_server::{StartOptions, start};
 use tonic::Code;
 
@@ -127,6 +129,31 @@ async fn tails_that_join_and_leave_at_any_time_get_every_event_once_and_in_order
     daemon.running.stop().await.unwrap();
 }
 
+/// Everything on the way to it is full in the middle of what it gets, and it misses what others of its filter share.
+#[tokio::test]
+async fn a_tail_that_pauses_gets_every_event_once_and_in_order() {
+    let daemon = Daemon::new().await;
+    let client = daemon.client().await;
+    let mut queries = QueryServiceClient::connect(daemon.endpoint()).await.unwrap();
+    let mut paused = queries.tail(TailRequest::default()).await.unwrap().into_inner();
+    assert!(paused.message().await.unwrap().unwrap().live);
+    let mut reading = client.tail(TailRequest::default()).await.unwrap();
+    assert!(reading.next().await.unwrap().live);
+    let expected: Vec<_> = (0..600).collect();
+    for some in expected.chunks(20) {
+        // More than the windows of the transport hold.
+        let large = |&id: &usize| Event { original: Some(vec![0; 40_000]), ..event("a", "", id) };
+        client.append(some.iter().map(large).collect()).await.unwrap();
+        assert_eq!(ids(&take(&mut reading, some.len()).await), some);
+    }
+    let mut got = Vec::new();
+    while got.len() < expected.len() {
+        got.extend(ids(&paused.message().await.unwrap().unwrap().records));
+    }
+    assert_eq!(got, expected);
+    daemon.running.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn tails_have_a_limit_and_a_slow_one_is_ended_with_its_position() {
     let daemon = Daemon::with(|config| {
@@ -135,9 +162,7 @@ async fn tails_have_a_limit_and_a_slow_one_is_ended_with_its_position() {
     })
     .await;
     let client = daemon.client().await;
-    let mut slow = piperoll_proto::v1::query_service_client::QueryServiceClient::connect(daemon.endpoint())
-        .await
-        .unwrap();
+    let mut slow = QueryServiceClient::connect(daemon.endpoint()).await.unwrap();
     let mut answers = slow.tail(TailRequest::default()).await.unwrap().into_inner();
     let refused = client.tail(TailRequest::default()).await.unwrap_err();
     assert_eq!(refused.code(), Some(Code::ResourceExhausted), "{refused}");

@@ -170,3 +170,16 @@ async fn metrics_health_and_readiness_are_served_over_http() {
     assert_eq!(daemon.get("/").await.0, 404);
     daemon.running.stop().await.unwrap();
 }
+
+/// Heavy questions once held up the metrics and `status`, just when somebody wants to see what is going on.
+#[tokio::test]
+async fn metrics_and_status_wait_for_no_read() {
+    let daemon = Daemon::with(|config| config.limits.reads_max = "0".parse().unwrap()).await;
+    let client = daemon.client().await;
+    client.append(vec![event("a", "", 0)]).await.unwrap();
+    let patience = std::time::Duration::from_mins(1);
+    let seen = tokio::time::timeout(patience, client.status()).await.unwrap().unwrap();
+    assert_eq!(seen.logs.len(), 1);
+    assert_eq!(tokio::time::timeout(patience, daemon.get("/metrics")).await.unwrap().0, 200);
+    daemon.running.stop().await.unwrap();
+}

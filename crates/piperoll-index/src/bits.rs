@@ -3,7 +3,7 @@
 use roaring::RoaringBitmap;
 
 /// A bit for each ordinal, lowest bit first.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct Bits(Vec<u8>);
 
 impl Bits {

@@ -3,6 +3,7 @@
 mod exact;
 
 use crate::{
+    bits::Bits,
     columns::{Columns, Interned},
     error::IndexError,
     layout::{
@@ -11,7 +12,7 @@ use crate::{
         TRAILER_MAGIC,
     },
     posting,
-    terms::{Summary, Terms},
+    terms::Summary,
     wire::{fit_u32, pad, put_all},
 };
 pub(crate) use exact::put_exact;
@@ -241,25 +242,35 @@ fn put_private(columns: &Columns, out: &mut Vec<u8>) -> Result<(), IndexError> {
 
 /// Unlike postings these may have runs: nothing is proved with them. Fields that come and go together share one.
 fn put_presence(columns: &Columns, out: &mut Vec<u8>) -> Result<(), IndexError> {
-    let (mut places, mut bitmaps) = (Vec::<Range<usize>>::new(), Vec::new());
-    let some = columns.present.iter().fold(FieldSet::default(), |some, present| some.or(*present));
-    for field in Field::ALL {
-        let mut present = RoaringBitmap::new();
-        if some.has(*field) {
-            present = columns.present(*field)?;
-            present.optimize();
-        }
+    let (mut places, mut bitmaps) = (Vec::new(), Vec::new());
+    let mut put = |set: &mut RoaringBitmap| {
+        set.optimize();
         let start = bitmaps.len();
         // Writing to memory does not fail; were it to, the reader would refuse what is missing.
-        present.serialize_into(&mut bitmaps).map_err(|_| IndexError::damaged(0, "memory to write to"))?;
-        let shared =
-            places.iter().find(|place| bitmaps.get((*place).clone()) == bitmaps.get(start..)).cloned();
-        if shared.is_some() {
-            bitmaps.truncate(start);
+        set.serialize_into(&mut bitmaps).map_err(|_| IndexError::damaged(0, "memory to write to"))?;
+        Ok::<_, IndexError>([start, bitmaps.len()])
+    };
+    let present = || columns.present.iter().copied();
+    let some = present().fold(FieldSet::default(), FieldSet::or);
+    let every = present().reduce(FieldSet::and).unwrap_or_default();
+    let none = put(&mut RoaringBitmap::new())?;
+    let mut all = RoaringBitmap::new();
+    all.insert_range(0..columns.summary.end);
+    let all = put(&mut all)?;
+    let mut others: Vec<(Bits, [usize; 2])> = Vec::new();
+    for field in Field::ALL {
+        if every.has(*field) || !some.has(*field) {
+            places.extend(if every.has(*field) { all } else { none });
+            continue;
         }
-        places.push(shared.unwrap_or(start..bitmaps.len()));
+        let bits = Bits::scan(&columns.present, |present| present.has(*field));
+        let shared = others.iter().find(|(other, _)| *other == bits).map(|(_, place)| *place);
+        let place = shared.map_or_else(|| put(&mut bits.to_bitmap()), Ok)?;
+        places.extend(place);
+        if shared.is_none() {
+            others.push((bits, place));
+        }
     }
-    let places: Vec<usize> = places.iter().flat_map(|place| [place.start, place.end]).collect();
     put_ends(&places, "the presence of fields", out)?;
     out.extend(bitmaps);
     Ok(())

@@ -144,6 +144,12 @@ impl FieldSet {
         Self(self.0 | other.0)
     }
 
+    /// Those that both have.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     pub(crate) const fn insert(&mut self, field: Field) {
         self.0 |= 1 << field.number();
     }

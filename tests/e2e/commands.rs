@@ -1,12 +1,12 @@
 //! The commands that ask: query, count, tail, status, config; in every format and with every exit code.
 
-use crate::daemon::{Daemon, wait_until, write};
+use crate::daemon::{Daemon, PROGRAM, wait_until, write};
 use crate::http::get;
 use crate::input::{CLASSES, LINES, append_lines, ids, json_lines};
-use crate::program::{client_command, ended, run, run_alone};
+use crate::program::{client_command, ended, run, run_alone, run_with};
 use serde_json::{Value, json};
 use std::net::TcpListener;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use tempfile::tempdir;
 
 #[test]
@@ -165,6 +165,86 @@ fn without_a_daemon_a_command_says_whom_it_did_not_reach() {
     let ended = run_alone(folder.path(), &["status", "--endpoint", &format!("http://{address}")]);
     assert!(ended.err.contains(&address.to_string()), "{}", ended.err);
     ended.with(3);
+}
+
+#[test]
+fn an_endpoint_that_cannot_be_spoken_to_is_refused_with_the_right_one() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    let check = |endpoint: &str, words: &str, code: i32| {
+        let ended = run(&daemon, &["count", "--endpoint", endpoint]);
+        assert!(ended.err.contains(words), "{endpoint}: {}", ended.err);
+        ended.with(code);
+    };
+    let host = daemon.grpc().trim_start_matches("http://");
+    // It was taken for http once: nothing was encrypted, and nobody was told.
+    check(&format!("https://{host}"), &format!("TLS is not there yet; write http://{host}"), 2);
+    check(host, &format!("write http://{host}"), 2);
+    check(&format!("http://{}", daemon.http()), "is it the daemon's HTTP port?", 3);
+}
+
+#[test]
+fn a_limit_of_nothing_is_refused() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    for arguments in
+        [&["query"][..], &["count", "--by", "stage"], &["values", "stage"], &["histogram"], &["tail"]]
+    {
+        let ended = run(&daemon, &[arguments, &["-n", "0"]].concat());
+        assert!(ended.err.contains("--limit"), "{arguments:?}: {}", ended.err);
+        ended.with(2);
+    }
+}
+
+#[test]
+fn tables_of_csv_have_a_header_also_without_a_row() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, LINES);
+    for (found, none) in [
+        (["query", "id = e1"], ["query", "id = e9"]),
+        (["timeline", "commit:c0ffee"], ["timeline", "commit:0"]),
+    ] {
+        append_lines(&daemon, r#"{"actor":"a","action":"b.c","commit":"c0ffee"}"#);
+        let header = run(&daemon, &[&found[..], &["-o", "csv"]].concat()).with(0);
+        let empty = run(&daemon, &[&none[..], &["-o", "csv"]].concat()).with(1);
+        assert_eq!(Some(empty.trim_end()), header.lines().next(), "{none:?}");
+    }
+}
+
+#[test]
+fn empty_values_are_told_from_absent_ones() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, r#"{"actor":"a","action":"b.c","reason":""}"#);
+    append_lines(&daemon, r#"{"actor":"a","action":"b.c"}"#);
+    let counted = run(&daemon, &["count", "--by", "reason"]).with(0);
+    assert!(counted.contains("\n \"\"") && counted.contains("\n (none)"), "{counted}");
+    let listed = run(&daemon, &["values", "reason"]).with(0);
+    assert!(listed.contains("\n \"\""), "{listed}");
+}
+
+#[test]
+fn what_is_said_to_go_on_with_can_be_pasted_into_a_shell() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    let lines = r#"{"id":"p1","actor":"o'brien $(touch pwned) `touch pwned` \"x\" \\","action":"a.b"}"#;
+    for _ in 0..3 {
+        let arguments = ["append", "--tenant", "acme"];
+        run_with(client_command(&daemon), &arguments, lines.as_bytes()).with(0);
+    }
+    // A time that is settled when it is asked, a tenant that is said, and all that a shell would read otherwise.
+    let filter = r#"actor = "o'brien $(touch pwned) `touch pwned` \"x\" \\" AND received >= -1h"#;
+    let ended = run(&daemon, &["query", filter, "--tenant", "acme", "-n", "1", "-o", "jsonl"]);
+    let said = ended.err.split("piperoll ").nth(1).unwrap().trim().to_owned();
+    ended.with(0);
+    let mut shell = Command::new("sh");
+    shell.env("PIPEROLL_ENDPOINT", daemon.grpc()).env_remove("PIPEROLL_TENANT").current_dir(folder.path());
+    let script = format!("{PROGRAM} {said} -o jsonl");
+    let pasted = run_with(shell, &["-c", &script], b"");
+    assert!(pasted.err.contains("there may be more"), "{said}: {}", pasted.err);
+    assert_eq!(ids(&pasted.with(0)), ["p1"], "{said}");
+    assert!(!folder.path().join("pwned").exists());
 }
 
 #[test]

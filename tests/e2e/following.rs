@@ -57,6 +57,25 @@ fn the_newest_come_first_then_what_is_stored_and_the_position_goes_on() {
     assert_eq!(all, ["e1", "e2", "e4", "e6", "live", "later"]);
 }
 
+/// A follower whose daemon was begun anew would have passed over what came before the old position.
+#[test]
+fn a_position_of_another_data_directory_is_refused() {
+    let folders = [tempdir().unwrap(), tempdir().unwrap()];
+    let daemons = folders.each_ref().map(|folder| Daemon::start(folder.path(), CLASSES, &[]));
+    let [position, _] = daemons.each_ref().map(|daemon| {
+        append_lines(daemon, LINES);
+        let ended = run(daemon, &["query", "--oldest", "-n", "2"]);
+        ended.err.split("--position ").nth(1).unwrap().trim().to_owned()
+    });
+    let again = |daemon, command: &[&str]| run(daemon, &[command, &["--position", &position]].concat());
+    for command in [&["query", "--oldest"][..], &["tail", "-n", "1"]] {
+        again(&daemons[0], command).with(0);
+        let ended = again(&daemons[1], command);
+        assert!(ended.err.contains("belongs to another data directory"), "{}", ended.err);
+        ended.with(2);
+    }
+}
+
 /// Events that are sent while somebody begins to follow.
 const EVENTS: usize = 3_000;
 

@@ -12,6 +12,9 @@ const LINES: &str = r#"{"actor":"alice","action":"a.b","stage":"build","repo":"a
 {"actor":"albert","action":"a.b","stage":"sign"}
 {"actor":"al$(touch pwned)","action":"a.b"}
 {"actor":"bob","action":"a.b"}
+{"actor":"svc:deploy","action":"a.b"}
+{"actor":"svc:sign","action":"a.b"}
+{"actor":"d@example.com","action":"a.b"}
 "#;
 
 /// What fish is offered for the last of these words.
@@ -57,19 +60,29 @@ fn bash_itself_completes() {
     crate::daemon::write(&script, run(&daemon, &["completion", "bash"]).with(0));
     let typed = r#"
         source "$0"
-        COMP_WORDS=(piperoll query --actor al); COMP_CWORD=3; COMP_TYPE=9
-        "$(complete -p piperoll | sed 's/.*-F \([^ ]*\).*/\1/')" piperoll al --actor
-        printf '%s\n' "${COMPREPLY[@]}"
+        typed() {
+            COMP_LINE=$1 COMP_POINT=${#1} COMP_CWORD=$(($# - 3)) COMP_TYPE=9 COMP_WORDS=("${@:3}")
+            "$(complete -p piperoll | sed 's/.*-F \([^ ]*\).*/\1/')" piperoll "$2" before
+            echo "${COMPREPLY[@]}"
+        }
+        typed 'piperoll query --actor al' al  piperoll query --actor al
+        # Words as bash cuts them, and the part of the last one that it would replace.
+        typed "piperoll query --endpoint $E --actor svc:s" s \
+            piperoll query --endpoint http : "//127.0.0.1" : "${E##*:}" --actor svc : s
+        typed 'piperoll query --actor=svc:' ''  piperoll query --actor = svc :
+        typed 'piperoll query --actor d@' @  piperoll query --actor d @
+        typed 'piperoll query --actor ' ''  piperoll query --actor '' | grep -o alice
     "#;
     let bash = Command::new("bash")
         .args(["-c", typed])
         .arg(&script)
         .env("PIPEROLL_ENDPOINT", daemon.grpc())
+        .env("E", daemon.grpc())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    assert_eq!(ended(bash).with(0), "alice\nalbert\n");
+    assert_eq!(ended(bash).with(0), "alice albert\nsign\ndeploy sign\n@example.com\nalice\n");
 }
 
 #[test]

@@ -58,6 +58,44 @@ fn terminals_get_colours_unless_somebody_does_not_want_them() {
 }
 
 #[test]
+fn a_person_who_finds_nothing_is_told_of_values_that_no_event_has() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, LINES);
+    for command in ["query", "count"] {
+        let filter = "'actor IN (alise, bob) AND stage = x AND outcome = error'";
+        let Some(told) = at_terminal(&daemon, &format!("{command} {filter}"), "") else { return };
+        let told = told.with(1);
+        assert!(told.contains("no event has actor alise; did you mean alice?"), "{told}");
+        assert!(told.contains("no event has stage x") && !told.contains("actor bob"), "{told}");
+    }
+    let piped = run(&daemon, &["query", "actor = alise"]);
+    assert_eq!(piped.err, "nothing found\n");
+}
+
+#[test]
+fn times_and_addresses_stay_whole_in_narrow_terminals() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, LINES);
+    for columns in [60, 80, 120] {
+        let script = format!("stty cols {columns}; NO_COLOR=1 {PROGRAM} query 'id = e3'");
+        let shown = Command::new("script")
+            .args(["-qec", &script, "/dev/null"])
+            .envs([("PIPEROLL_ENDPOINT", daemon.grpc()), ("TZ", "UTC")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(shown) = shown else { return };
+        let shown = ended(shown).with(0);
+        let is_time = |word: &str| word.len() == 8 && word.matches(':').count() == 2;
+        let row = shown.lines().find(|line| line.contains("deploys@0")).unwrap_or_else(|| panic!("{shown}"));
+        assert!(row.split_whitespace().any(is_time) && row.contains("success"), "{shown}");
+    }
+}
+
+#[test]
 fn control_characters_of_events_never_reach_the_terminal() {
     let folder = tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), CLASSES, &[]);

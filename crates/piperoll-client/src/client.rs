@@ -31,6 +31,7 @@ pub struct Client {
 impl Client {
     /// Connects.
     pub async fn connect(options: ClientOptions) -> Result<Self, ClientError> {
+        check_endpoint(&options.endpoint)?;
         let endpoint = options.endpoint.clone();
         let wrong = |error: &dyn std::error::Error| ClientError::Connect {
             endpoint: endpoint.clone(),
@@ -184,6 +185,18 @@ impl Client {
         request.metadata_mut().insert(TENANT_METADATA, self.tenant.clone());
         request
     }
+}
+
+/// Without TLS, an `https` that is tolerated would be a promise that nobody keeps.
+fn check_endpoint(endpoint: &str) -> Result<(), ClientError> {
+    let problem = match endpoint.split_once("://") {
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("http") => return Ok(()),
+        Some((scheme, rest)) => {
+            format!("`{scheme}` is not spoken, TLS is not there yet; write http://{rest}")
+        }
+        None => format!("write http://{endpoint}"),
+    };
+    Err(ClientError::Option { option: "endpoint", problem })
 }
 
 /// An error and what caused it: the transport's own text is only "transport error".

@@ -6,6 +6,8 @@ use tonic_types::StatusExt as _;
 
 /// Trailer in which the daemon tells a tail where it was ended.
 const POSITION_METADATA: &str = "piperoll-position";
+/// How the transport's message begins where something else than gRPC answered.
+const NO_GRPC: &str = "grpc-status header missing";
 
 /// Why a request, a producer or a tail failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -120,9 +122,13 @@ impl From<&Status> for Refusal {
             description: bad.description.clone(),
         };
         let position = status.metadata().get(POSITION_METADATA).and_then(|value| value.to_str().ok());
+        let mut message = status.message().to_owned();
+        if message.starts_with(NO_GRPC) {
+            message = format!("what answers there speaks no gRPC; is it the daemon's HTTP port? ({message})");
+        }
         Self {
             code: status.code(),
-            message: status.message().to_owned(),
+            message,
             violations: violations.map(violation).collect(),
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
             position: position.map(str::to_owned),

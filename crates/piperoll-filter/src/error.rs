@@ -90,7 +90,7 @@ impl Wrong {
 }
 
 /// The candidate that differs least from `word`, where it differs by a third of its length at most.
-fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+pub fn nearest<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     if word.len() > HINT_WORD_BYTES_MAX {
         return None;
     }

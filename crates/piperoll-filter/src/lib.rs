@@ -15,7 +15,7 @@ mod subject;
 mod value;
 mod zoned;
 
-pub use error::ParseError;
+pub use error::{ParseError, nearest};
 pub use expression::{Comparison, Expression, Filter, Operator, Test};
 pub use matching::RecordFacts;
 pub use needle::{Needle, Needles};

@@ -17,6 +17,15 @@ enum Shell {
 }
 
 impl Shell {
+    /// What stands before and behind the script.
+    fn around(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Bash => ("", BASH_WHOLE_WORDS),
+            Self::Zsh => (ZSH_BEGIN, ""),
+            Self::Fish => ("", ""),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Bash => "bash",
@@ -25,6 +34,36 @@ impl Shell {
         }
     }
 }
+
+/// zsh has no completion before its start-up file begins it.
+const ZSH_BEGIN: &str = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }\n";
+
+/// bash cuts words at `:`, `=` and `@`, and puts what is offered in the place of the last piece: this gives the program
+/// whole words, and takes from its offers what stands there already.
+const BASH_WHOLE_WORDS: &str = r#"
+_piperoll() {
+    local rest=${COMP_LINE:0:COMP_POINT} index i piece
+    local -a whole=()
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        if ((i == 0)) || [[ $rest == [[:space:]]* ]]; then
+            whole+=("")
+        fi
+        rest=${rest#"${rest%%[![:space:]]*}"}
+        piece=${COMP_WORDS[i]}
+        ((i == COMP_CWORD)) && piece=$rest
+        whole[${#whole[@]} - 1]+=$piece
+        rest=${rest#"$piece"}
+    done
+    index=$((${#whole[@]} - 1))
+    local COMP_CWORD=$index
+    local -a COMP_WORDS=("${whole[@]}")
+    local current=${whole[index]}
+    _clap_complete_piperoll "$1" "$current" "$3"
+    COMPREPLY=("${COMPREPLY[@]#"${current%"$2"}"}")
+}
+complete -o nospace -o bashdefault -o nosort -F _piperoll piperoll 2>/dev/null ||
+    complete -o nospace -o bashdefault -F _piperoll piperoll
+"#;
 
 /// Print the script that has a shell complete commands, flags, fields and values
 ///
@@ -50,7 +89,8 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let script = shells.completer(shell).ok_or_else(|| anyhow!("{shell} is not served"))?;
     let mut text = Vec::new();
     script.write_registration(VARIABLE, "piperoll", "piperoll", &called(), &mut text)?;
-    io::stdout().write_all(&text)?;
+    let (before, after) = args.shell.around();
+    io::stdout().write_all(&[before.as_bytes(), &text, after.as_bytes()].concat())?;
     Ok(Done::Yes)
 }
 

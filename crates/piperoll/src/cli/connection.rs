@@ -1,7 +1,13 @@
 //! Which daemon a command speaks to.
 
 use super::Failure;
+use crate::output::text::shell_word;
 use piperoll_client::{Client, ClientOptions};
+
+/// Where a daemon listens unless it is told otherwise.
+const ENDPOINT: &str = "http://127.0.0.1:7421";
+/// The tenant of who names none.
+const TENANT: &str = "default";
 
 /// The daemon and the tenant.
 #[derive(clap::Args, Debug, Clone)]
@@ -10,7 +16,7 @@ pub(crate) struct Connection {
     #[arg(
         long,
         env = "PIPEROLL_ENDPOINT",
-        default_value = "http://127.0.0.1:7421",
+        default_value = ENDPOINT,
         value_name = "URL",
         help_heading = "Connection"
     )]
@@ -19,7 +25,7 @@ pub(crate) struct Connection {
     #[arg(
         long,
         env = "PIPEROLL_TENANT",
-        default_value = "default",
+        default_value = TENANT,
         value_name = "NAME",
         help_heading = "Connection"
     )]
@@ -30,6 +36,19 @@ impl Connection {
     /// The tenant.
     pub(crate) fn tenant(&self) -> &str {
         &self.tenant
+    }
+
+    /// The flags that make the same connection in the same environment, each after a blank.
+    pub(crate) fn flags(&self) -> String {
+        let said = [
+            ("endpoint", "PIPEROLL_ENDPOINT", ENDPOINT, &self.endpoint),
+            ("tenant", "PIPEROLL_TENANT", TENANT, &self.tenant),
+        ];
+        let flag = |(name, variable, default, value): (&str, &str, &str, &String)| {
+            let known = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
+            (known != *value).then(|| format!(" --{name} {}", shell_word(value)))
+        };
+        said.into_iter().filter_map(flag).collect()
     }
 
     /// Connects.

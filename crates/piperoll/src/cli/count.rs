@@ -4,7 +4,7 @@ use super::complete::fields;
 use super::connection::Connection;
 use super::query::explain;
 use super::which::Which;
-use super::{Done, Outcome, say};
+use super::{Done, Outcome, meant, say};
 use crate::output::{Format, print_json, print_table, table, text};
 use piperoll_proto::v1::{CountRequest, CountResponse, explain_request::Question};
 use serde_json::json;
@@ -19,7 +19,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FIELD,…", value_delimiter = ',', add = fields())]
     by: Vec<String>,
     /// At most this many groups, the largest first
-    #[arg(short = 'n', long, visible_alias = "top", default_value_t = 20, value_name = "N")]
+    #[arg(short = 'n', long, visible_alias = "top", default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Tell how the count is made instead: what is ruled out, asked and read
     #[arg(long)]
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Outcome {
     let filter = args.which.text()?;
     let client = args.connection.open().await?;
-    let request = CountRequest { filter, group_by: args.by.clone(), limit: args.limit };
+    let request = CountRequest { filter: filter.clone(), group_by: args.by.clone(), limit: args.limit };
     if args.explain {
         return explain(&client, Question::Count(request), args.output).await;
     }
@@ -50,7 +50,11 @@ pub(crate) async fn run(args: Args) -> Outcome {
     if answer.groups_omitted > 0 {
         say(&format!("{} smaller groups are not shown: --limit", text::count(answer.groups_omitted)));
     }
-    Ok(if answer.total == 0 { Done::Nothing } else { Done::Yes })
+    if answer.total == 0 {
+        meant::say_meant(&client, &filter).await;
+        return Ok(Done::Nothing);
+    }
+    Ok(Done::Yes)
 }
 
 /// Each group's values, as text, and its count; one group without values where nothing was counted by.
@@ -69,8 +73,7 @@ fn print_rows(out: &mut impl Write, by: &[String], answer: &CountResponse) -> io
     header.push("COUNT".to_owned());
     let mut rows = table(&header.iter().map(String::as_str).collect::<Vec<_>>());
     for (values, count) in groups(answer) {
-        let mut row: Vec<_> =
-            values.into_iter().map(|value| text::plain(value.unwrap_or("(none)"))).collect();
+        let mut row: Vec<_> = values.into_iter().map(|value| text::value(value)).collect();
         row.push(text::count(count));
         rows.add_row(row);
     }

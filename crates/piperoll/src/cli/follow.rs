@@ -1,6 +1,6 @@
 //! Following: prints what a tail brings until Ctrl-C, and what was there before it.
 
-use super::{Failure, say};
+use super::Failure;
 use crate::output::events::EventPrinter;
 use anyhow::anyhow;
 use piperoll_client::{Client, Tail};
@@ -46,13 +46,13 @@ pub(crate) async fn print_tail<W: Write>(
 /// Prints events as they are there, and then as they come.
 ///
 /// All of them from `start`, or the newest `backlog` and what comes. The tail begins before these are looked for,
-/// so that none falls between; what both bring is shown once.
+/// so that none falls between; what both bring is shown once. Gives the position to go on from, once Ctrl-C ends it.
 pub(crate) async fn follow<W: Write>(
     client: &Client,
     filter: &str,
     (start, backlog): (Option<Start>, u32),
     printer: &mut EventPrinter<W>,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
     let is_backlog_asked = start.is_none() && backlog > 0;
     let mut tail = client.tail(TailRequest { filter: filter.to_owned(), start }).await?;
     let mut interrupts = interrupts()?;
@@ -60,15 +60,13 @@ pub(crate) async fn follow<W: Write>(
     if is_backlog_asked {
         let records = tokio::select! {
             records = newest(client, filter, backlog) => records?,
-            _ = interrupts.recv() => return Ok(()),
+            _ = interrupts.recv() => return Ok(None),
         };
         printer.print(&records)?;
         shown = records.into_iter().map(|record| record.address).collect();
     }
-    if print_tail((&mut tail, &mut interrupts), printer, None, &shown).await? {
-        say(&format!("go on with: piperoll query --follow {filter:?} --position {}", tail.position()));
-    }
-    Ok(())
+    let is_interrupted = print_tail((&mut tail, &mut interrupts), printer, None, &shown).await?;
+    Ok(is_interrupted.then(|| tail.position().to_owned()))
 }
 
 /// The newest events, oldest first.

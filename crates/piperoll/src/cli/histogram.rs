@@ -37,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FIELD", default_value = "", hide_default_value = true, add = fields())]
     by: String,
     /// At most this many values of it, the most frequent; the others are counted together
-    #[arg(short = 'n', long, visible_alias = "top", default_value_t = SPLIT_LIMIT, value_name = "N")]
+    #[arg(short = 'n', long, visible_alias = "top", default_value_t = SPLIT_LIMIT, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
@@ -99,10 +99,11 @@ impl Zone {
             return Ok(Self { name, zone });
         }
         let zone = TimeZone::system();
-        match zone.iana_name() {
-            Some(name) => Ok(Self { name: name.to_owned(), zone }),
-            None => Ok(Self { name: String::new(), zone: TimeZone::UTC }),
+        if let Some(name) = zone.iana_name() {
+            return Ok(Self { name: name.to_owned(), zone });
         }
+        say("this computer's time zone has no name, so days and hours are those of UTC: --zone");
+        Ok(Self { name: String::new(), zone: TimeZone::UTC })
     }
 }
 
@@ -165,13 +166,11 @@ fn parts(bucket: &HistogramBucket) -> Vec<u64> {
 }
 
 fn print_legend(out: &mut impl Write, bars: Bars, answer: &HistogramResponse) -> io::Result<()> {
-    let mut names: Vec<_> =
-        names(answer).into_iter().map(|name| name.unwrap_or("(none)").to_owned()).collect();
+    let mut names: Vec<_> = names(answer).into_iter().map(text::value).collect();
     if answer.values_omitted > 0 {
         names.push(format!("({} others)", text::count(answer.values_omitted)));
     }
-    let legend =
-        names.iter().enumerate().map(|(place, name)| format!("{} {}", bars.sample(place), text::plain(name)));
+    let legend = names.iter().enumerate().map(|(place, name)| format!("{} {name}", bars.sample(place)));
     writeln!(out, "{}", legend.collect::<Vec<_>>().join("   "))
 }
 

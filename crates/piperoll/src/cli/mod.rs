@@ -13,6 +13,7 @@ mod demo;
 mod follow;
 mod histogram;
 mod inspect;
+mod meant;
 mod query;
 mod seal;
 mod serve;
@@ -23,8 +24,9 @@ mod timeline;
 mod values;
 mod which;
 
-use crate::output::{Show, events::EventPrinter, paint};
+use crate::output::{Show, events::EventPrinter, paint, text};
 use clap::{Parser, Subcommand};
+use connection::Connection;
 use piperoll_client::ClientError;
 use std::io::{self, ErrorKind, IsTerminal, StdoutLock};
 use std::process::ExitCode;
@@ -202,6 +204,13 @@ fn whole(error: &anyhow::Error) -> String {
 #[expect(clippy::print_stderr, reason = "words go to stderr, so that stdout holds nothing but the answer")]
 pub(crate) fn say(words: &str) {
     eprintln!("{words}");
+}
+
+/// The command that goes on from a position. Times are settled in this filter: a position belongs to exactly the
+/// question that it came from.
+pub(crate) fn again(command: &str, filter: &str, connection: &Connection, position: &str) -> String {
+    let filter = if filter.is_empty() { String::new() } else { format!(" {}", text::shell_word(filter)) };
+    format!("piperoll {command}{filter}{} --position {}", connection.flags(), text::shell_word(position))
 }
 
 /// What prints events on stdout, if stdout can take them.

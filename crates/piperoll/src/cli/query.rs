@@ -3,7 +3,7 @@
 use super::connection::Connection;
 use super::follow::follow;
 use super::which::Which;
-use super::{Done, Failure, Outcome, printer, say};
+use super::{Done, Failure, Outcome, again, meant, printer, say};
 use crate::output::{Format, Show, events::EventPrinter, explanation};
 use anyhow::anyhow;
 use piperoll_client::Client;
@@ -48,6 +48,9 @@ pub(crate) struct Args {
 /// Asks and prints; `Done::Nothing` where nothing matched.
 pub(crate) async fn run(args: Args) -> Outcome {
     let filter = args.which.text()?;
+    if args.limit == Some(0) && !args.follow {
+        return Err(Failure::Usage(anyhow!("--limit: at least 1")));
+    }
     let beginning = if args.follow { Some(beginning(&args)?) } else { None };
     let client = args.connection.open().await?;
     let mut printer = printer(args.show)?;
@@ -55,7 +58,9 @@ pub(crate) async fn run(args: Args) -> Outcome {
         return get(&client, address, printer).await;
     }
     if let Some(beginning) = beginning {
-        follow(&client, &filter, beginning, &mut printer).await?;
+        if let Some(position) = follow(&client, &filter, beginning, &mut printer).await? {
+            say(&format!("go on with: {}", again("query --follow", &filter, &args.connection, &position)));
+        }
         return Ok(Done::Yes);
     }
     let order = if args.oldest { Order::OldestFirst } else { Order::NewestFirst };
@@ -75,13 +80,14 @@ pub(crate) async fn run(args: Args) -> Outcome {
     printer.finish()?;
     if printer.printed() == 0 {
         say("nothing found");
+        meant::say_meant(&client, &filter).await;
         return Ok(Done::Nothing);
     }
     if !answer.exhausted() {
-        // Times are settled in this filter: a position belongs to exactly the question that it came from.
         let order = if args.oldest { " --oldest" } else { "" };
-        let position = answer.position();
-        say(&format!("there may be more: piperoll query {filter:?}{order} --position {position}"));
+        let limit = args.limit.map(|limit| format!(" -n {limit}")).unwrap_or_default();
+        let command = again(&format!("query{order}{limit}"), &filter, &args.connection, answer.position());
+        say(&format!("there may be more: {command}"));
     }
     Ok(Done::Yes)
 }

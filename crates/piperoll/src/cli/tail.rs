@@ -3,7 +3,7 @@
 use super::connection::Connection;
 use super::follow::{interrupts, print_tail};
 use super::which::{Which, now};
-use super::{Done, Failure, Outcome, printer, say};
+use super::{Done, Failure, Outcome, again, printer, say};
 use crate::output::Show;
 use anyhow::anyhow;
 use piperoll_filter::{Comparison, Expression, Filter, Operator, Subject, Test, Value};
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "POSITION")]
     position: Option<String>,
     /// End after this many events
-    #[arg(short = 'n', long, value_name = "N")]
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     limit: Option<u64>,
     #[command(flatten)]
     show: Show,
@@ -41,11 +41,12 @@ pub(crate) async fn run(args: Args) -> Outcome {
         (None, None) => None,
     };
     let client = args.connection.open().await?;
-    let mut tail = client.tail(TailRequest { filter: args.which.text()?, start }).await?;
+    let filter = args.which.text()?;
+    let mut tail = client.tail(TailRequest { filter: filter.clone(), start }).await?;
     let mut interrupts = interrupts()?;
     let mut printer = printer(args.show)?;
     if print_tail((&mut tail, &mut interrupts), &mut printer, args.limit, &HashSet::new()).await? {
-        say(&format!("go on with: --position {}", tail.position()));
+        say(&format!("go on with: {}", again("tail", &filter, &args.connection, tail.position())));
     }
     Ok(Done::Yes)
 }

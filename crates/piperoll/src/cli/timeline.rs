@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::{Done, Failure, Outcome, printer, say};
-use crate::output::{Show, events::Why};
+use crate::output::{Show, events::Why, text};
 use anyhow::anyhow;
 use piperoll_proto::v1::{
     EventRecord, TimelineEntry, TimelineLimit, TimelineReason, TimelineReasonKind, TimelineRequest,
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
     let client = args.connection.open().await?;
     let request = TimelineRequest { subject: Some(args.subject), source: args.source, limit: args.limit };
     let mut answer = client.timeline(request).await?;
-    let mut printer = printer(args.show)?;
+    let mut printer = printer(args.show)?.telling_why();
     while let Some(entries) = answer.next().await? {
         printer.print_told(&entries.into_iter().map(told).collect::<Vec<_>>())?;
     }
@@ -107,12 +107,11 @@ fn words(reason: &TimelineReason) -> String {
 }
 
 /// The beginning of a digest or a commit is enough for people.
-fn shortened(text: &str) -> String {
-    const DIGITS: usize = 12;
-    let (name, digits) = text.split_once(':').map_or(("", text), |(name, digits)| (name, digits));
-    let short: String = digits.chars().take(DIGITS).collect();
-    let more = if short.len() < digits.len() { "…" } else { "" };
-    if name.is_empty() { format!("{short}{more}") } else { format!("{name}:{short}{more}") }
+fn shortened(digest: &str) -> String {
+    match digest.split_once(':') {
+        Some((name, digits)) => format!("{name}:{}", text::beginning(digits)),
+        None => text::beginning(digest),
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     begins: String,
     /// At most this many values
-    #[arg(short = 'n', long, visible_alias = "top", default_value_t = 100, value_name = "N")]
+    #[arg(short = 'n', long, visible_alias = "top", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
@@ -64,7 +64,7 @@ fn print_rows(out: &mut impl Write, field: &str, answer: &ValuesResponse) -> io:
     }
     let mut rows = table(&[field.to_uppercase().as_str(), "EVENTS"]);
     for FieldValue { value, count } in &answer.values {
-        rows.add_row([text::plain(value), text::count(*count)]);
+        rows.add_row([text::value(Some(value)), text::count(*count)]);
     }
     if let Some(column) = rows.column_mut(1) {
         column.set_cell_alignment(comfy_table::CellAlignment::Right);

@@ -1,6 +1,6 @@
 //! Bars in the terminal: eighths of blocks where it can show them, plain ASCII elsewhere.
 
-use super::{colour, paint};
+use super::{colour, columns, paint};
 use std::io::{self, IsTerminal};
 
 /// Colours of the parts of a bar, in order; where there are none, or more parts, the glyphs tell them apart.
@@ -24,7 +24,7 @@ impl Bars {
     /// As stdout can show them; `beside` columns of a line are taken.
     pub(crate) fn of_stdout(beside: usize) -> Self {
         let is_terminal = io::stdout().is_terminal();
-        let columns = comfy_table::Table::new().width().filter(|_| is_terminal).map_or(80, usize::from);
+        let columns = columns().map_or(80, usize::from);
         let width = columns.saturating_sub(beside).clamp(10, 200);
         Self { blocks: is_terminal && is_utf8(), colours: colour(), width }
     }

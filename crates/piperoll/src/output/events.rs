@@ -1,12 +1,18 @@
 //! Events, printed as they come.
 
-use super::{EventFormat, Show, coloured, print_table, table, text};
-use comfy_table::{Cell, Color};
+use super::{EventFormat, Show, coloured, columns, print_table, table, text};
+use comfy_table::{Cell, Color, ColumnConstraint};
 use jiff::Timestamp;
 use piperoll_intake::event_json;
 use piperoll_proto::v1::{Event, EventRecord, Outcome};
 use serde_json::{Value, json};
 use std::io::{self, Write};
+
+/// In narrower terminals tables do without what hardly anybody looks for there: milliseconds, and the tenant, which
+/// is the one that was asked for.
+const COLUMNS_WIDE: u16 = 150;
+/// Columns that are never broken, since they are compared or copied: when, how it ended, the address.
+const COLUMNS_WHOLE: [usize; 3] = [0, 4, 7];
 
 /// Columns of the CSV form.
 const CSV_HEADER: [&str; 21] = [
@@ -40,6 +46,7 @@ pub(crate) struct EventPrinter<W: Write> {
     show: Show,
     printed: u64,
     csv_begun: bool,
+    tells_why: bool,
     #[cfg(feature = "parquet")]
     file: Option<super::parquet::ParquetFile>,
 }
@@ -63,9 +70,15 @@ impl<W: Write> EventPrinter<W> {
             show,
             printed: 0,
             csv_begun: false,
+            tells_why: false,
             #[cfg(feature = "parquet")]
             file: None,
         }
+    }
+
+    /// The same for an answer that says of each event why it is there.
+    pub(crate) fn telling_why(self) -> Self {
+        Self { tells_why: true, ..self }
     }
 
     /// How many records were printed.
@@ -108,6 +121,9 @@ impl<W: Write> EventPrinter<W> {
             let file = self.file()?;
             self.out.write_all(&file.finish()?)?;
         }
+        if self.show.output == EventFormat::Csv {
+            self.print_csv(&[])?;
+        }
         if self.show.output == EventFormat::Json {
             self.out.write_all(if self.printed == 0 { b"[]\n" } else { b"\n]\n" })?;
         }
@@ -126,13 +142,19 @@ impl<W: Write> EventPrinter<W> {
     fn print_rows(&mut self, items: &[Item<'_>]) -> io::Result<()> {
         let Some((_, why)) = items.first() else { return Ok(()) };
         let header = ["TIME", "ACTOR", "ACTION", "STAGE", "OUTCOME", "WHERE", "WHAT", "ADDRESS", "WHY"];
-        let columns = if why.is_some() { header.len() } else { header.len() - 1 };
-        let mut rows = table(if self.printed == 0 { header.get(..columns).unwrap_or(&header) } else { &[] });
+        let shown = if why.is_some() { header.len() } else { header.len() - 1 };
+        let mut rows = table(if self.printed == 0 { header.get(..shown).unwrap_or(&header) } else { &[] });
         let now = self.show.relative.then(Timestamp::now);
+        let is_narrow = columns().is_some_and(|columns| columns < COLUMNS_WIDE);
         for (record, why) in items {
-            let mut row = row(record, now);
+            let mut row = row(record, now, is_narrow);
             row.extend(why.map(|why| Cell::new(text::plain(&why.words))));
             rows.add_row(row);
+        }
+        for at in COLUMNS_WHOLE {
+            if let Some(column) = rows.column_mut(at) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         self.printed += items.len() as u64;
         print_table(&mut self.out, &rows)
@@ -157,11 +179,11 @@ impl<W: Write> EventPrinter<W> {
 
     fn print_csv(&mut self, items: &[Item<'_>]) -> io::Result<()> {
         let mut writer = csv::Writer::from_writer(&mut self.out);
+        if !self.csv_begun {
+            writer.write_record(CSV_HEADER.into_iter().chain(self.tells_why.then_some("why")))?;
+            self.csv_begun = true;
+        }
         for (record, why) in items {
-            if !self.csv_begun {
-                writer.write_record(CSV_HEADER.into_iter().chain(why.map(|_| "why")))?;
-                self.csv_begun = true;
-            }
             writer.write_record(csv_row(record).into_iter().chain(why.map(|why| why.words.clone())))?;
             self.printed += 1;
         }
@@ -196,22 +218,25 @@ pub(crate) fn record_json(record: &EventRecord) -> Value {
 }
 
 /// The columns of a row; the time as how long before `now` it was, where that is given.
-fn row(record: &EventRecord, now: Option<Timestamp>) -> Vec<Cell> {
+fn row(record: &EventRecord, now: Option<Timestamp>, is_narrow: bool) -> Vec<Cell> {
     let event = record.event.clone().unwrap_or_default();
     let actor = match &event.on_behalf_of {
         Some(person) => format!("{} (for {person})", event.actor()),
         None => event.actor().to_owned(),
     };
     let time = event.time.as_ref().or(record.received.as_ref());
+    let local_time = if is_narrow { text::local_second } else { text::local_time };
+    let whole = record.address.as_str();
+    let address = if is_narrow { whole.split_once('/').map_or(whole, |(_, rest)| rest) } else { whole };
     vec![
-        Cell::new(now.map_or_else(|| text::local_time(time), |now| text::ago(time, now))),
+        Cell::new(now.map_or_else(|| local_time(time), |now| text::ago(time, now))),
         Cell::new(text::plain(&actor)),
         Cell::new(text::plain(event.action())),
         Cell::new(text::plain(event.stage())),
         outcome(&event),
         Cell::new(text::plain(&place(&event))),
         Cell::new(text::plain(&what(&event))),
-        Cell::new(text::plain(&record.address)),
+        Cell::new(text::plain(address)),
     ]
 }
 
@@ -242,14 +267,15 @@ fn place(event: &Event) -> String {
 fn what(event: &Event) -> String {
     if let Some(first) = event.artifacts.first() {
         let name = first.name.as_deref().or(first.uri.as_deref()).or(first.purl.as_deref());
-        let digest = first.digests.iter().next().map(|(algorithm, hex)| {
-            let short: String = hex.chars().take(12).collect();
-            format!("{algorithm}:{short}")
-        });
+        let digest = first
+            .digests
+            .iter()
+            .next()
+            .map(|(algorithm, hex)| format!("{algorithm}:{}", text::beginning(hex)));
         let more = if event.artifacts.len() > 1 { " …" } else { "" };
         return [name, digest.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(" ") + more;
     }
-    let commit = event.commit.as_deref().map(|commit| commit.chars().take(12).collect::<String>());
+    let commit = event.commit.as_deref().map(text::beginning);
     event.change.clone().or(commit).or_else(|| event.r#ref.clone()).unwrap_or_default()
 }
 

@@ -70,12 +70,17 @@ pub(crate) struct Show {
 /// Narrower terminals than this, or such as do not say, are not fitted to: a word a line is no table.
 const COLUMNS_MIN: u16 = 40;
 
+/// Columns of the terminal; `None` where stdout is none, or one that does not say.
+pub(crate) fn columns() -> Option<u16> {
+    Table::new().width().filter(|&columns| io::stdout().is_terminal() && columns >= COLUMNS_MIN)
+}
+
 /// A table without borders that fits the terminal; where stdout is none, nothing is cut or wrapped.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    let fits = io::stdout().is_terminal() && table.width().is_some_and(|columns| columns >= COLUMNS_MIN);
-    let arrangement = if fits { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
+    let arrangement =
+        if columns().is_some() { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
     table.set_content_arrangement(arrangement);
     table.set_header(header.iter().copied());
     table

@@ -12,9 +12,17 @@ pub(crate) fn instant(time: &Wire) -> Option<Timestamp> {
 
 /// A time in the user's zone, to the millisecond: `2026-11-23 22:51:34.120`.
 pub(crate) fn local_time(time: Option<&Wire>) -> String {
-    time.and_then(instant).map_or_else(String::new, |time| {
-        time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
-    })
+    local(time, "%Y-%m-%d %H:%M:%S%.3f")
+}
+
+/// The same to the second.
+pub(crate) fn local_second(time: Option<&Wire>) -> String {
+    local(time, "%Y-%m-%d %H:%M:%S")
+}
+
+fn local(time: Option<&Wire>, format: &str) -> String {
+    let zoned = |time: Timestamp| time.to_zoned_datetime(TimeZone::system());
+    time.and_then(instant).map_or_else(String::new, |time| zoned(time).strftime(format).to_string())
 }
 
 /// A time as programs read it: RFC 3339 in UTC, with all its digits.
@@ -78,6 +86,15 @@ pub(crate) fn ago(time: Option<&Wire>, now: Timestamp) -> String {
     if age > SignedDuration::from_secs(-1) { format!("{words} ago") } else { format!("in {words}") }
 }
 
+/// A word as shells read it: bash, zsh and fish take what stands in single quotes as it is.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_@%+:,./-".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// A string that is safe on a terminal: control characters and those that turn the writing direction are
 /// shown as `\u{…}`, so that no event can move the cursor, ring the bell or swap what stands on screen.
 pub(crate) fn plain(text: &str) -> String {
@@ -93,6 +110,24 @@ pub(crate) fn plain(text: &str) -> String {
     out
 }
 
+/// The beginning of a digest or a commit: enough for people, and marked as no more than that.
+pub(crate) fn beginning(digits: &str) -> String {
+    const DIGITS: usize = 12;
+    match digits.char_indices().nth(DIGITS) {
+        Some((end, _)) => format!("{}…", digits.get(..end).unwrap_or(digits)),
+        None => digits.to_owned(),
+    }
+}
+
+/// A field's value in a table; one that is empty is not one that is absent.
+pub(crate) fn value(value: Option<&str>) -> String {
+    match value {
+        None => "(none)".to_owned(),
+        Some("") => "\"\"".to_owned(),
+        Some(value) => plain(value),
+    }
+}
+
 fn is_bidirectional_control(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -106,6 +141,14 @@ mod tests {
         assert_eq!(plain("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\u{a}c");
         assert_eq!(plain("user\u{202e}nimda"), "user\\u{202e}nimda");
         assert_eq!(plain("Zoë 漢字"), "Zoë 漢字");
+    }
+
+    #[test]
+    fn shells_read_words_as_they_are() {
+        assert_eq!(shell_word("AQB5_x-"), "AQB5_x-");
+        assert_eq!(shell_word(""), "''");
+        assert_eq!(shell_word(r#"actor = "$(id)`id`!!""#), r#"'actor = "$(id)`id`!!"'"#);
+        assert_eq!(shell_word("o'brien"), r"'o'\''brien'");
     }
 
     #[test]

@@ -151,9 +151,9 @@ async fn bad_questions_are_refused_with_the_field_that_is_wrong() {
     check(&client, client.count(count(&["actor", "stage", "repo"])).await.map(drop), bad, "group_by").await;
     check(&client, client.get("nonsense").await.map(drop), bad, "class@sequence").await;
     // What is wrong is told in headers, of which clients take 16 KiB.
-    check(&client, client.count(count(&["actor"; 5_000])).await.map(drop), bad, "group_by").await;
+    check(&client, client.count(count(&["actor"; 1_000])).await.map(drop), bad, "group_by").await;
     check(&client, client.get(&"é".repeat(100_000)).await.map(drop), bad, "address").await;
-    check(&client, client.count(count(&["class\u{1b}"; 1])).await.map(drop), bad, "group_by[0]").await;
+    check(&client, client.count(count(&["class\u{1b}"])).await.map(drop), bad, "group_by[0]").await;
     check(&client, client.get("default@1").await.map(drop), Code::NotFound, "ends at 1").await;
     check(&client, client.get("none@0").await.map(drop), Code::NotFound, "none").await;
     let seal = SealRequest { tenant: "../x".to_owned(), ..SealRequest::default() };

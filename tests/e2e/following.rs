@@ -76,6 +76,30 @@ fn a_position_of_another_data_directory_is_refused() {
     }
 }
 
+/// Each event came below an empty line once, and in columns of its own.
+#[test]
+fn what_comes_later_stands_below_what_came_before() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, LINES);
+    let mut command = client_command(&daemon);
+    command.args(["query", "--follow", "-n", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut read = || {
+        let mut line = String::new();
+        assert!(out.read_line(&mut line).unwrap() > 0, "it ended");
+        line.find("ADDRESS").or_else(|| line.find("default/")).unwrap_or_else(|| panic!("{line:?} is no row"))
+    };
+    assert_eq!(read(), read());
+    append_lines(&daemon, r#"{"actor":"somebody with a long name","action":"a.b"}"#);
+    let wide = read();
+    append_lines(&daemon, r#"{"actor":"a","action":"a.b"}"#);
+    assert_eq!(read(), wide);
+    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::INT).unwrap();
+    ended(child).with(0);
+}
+
 /// Events that are sent while somebody begins to follow.
 const EVENTS: usize = 3_000;
 

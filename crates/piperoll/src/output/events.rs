@@ -1,18 +1,23 @@
 //! Events, printed as they come.
 
 use super::{EventFormat, Show, coloured, columns, print_table, table, text};
-use comfy_table::{Cell, Color, ColumnConstraint};
+use comfy_table::{Cell, Color, ColumnConstraint, Table, Width};
 use jiff::Timestamp;
 use piperoll_intake::event_json;
 use piperoll_proto::v1::{Event, EventRecord, Outcome};
 use serde_json::{Value, json};
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    iter,
+};
 
 /// In narrower terminals tables do without what hardly anybody looks for there: milliseconds, and the tenant, which
 /// is the one that was asked for.
 const COLUMNS_WIDE: u16 = 150;
 /// Columns that are never broken, since they are compared or copied: when, how it ended, the address.
 const COLUMNS_WHOLE: [usize; 3] = [0, 4, 7];
+/// A blank on each side of a column.
+const COLUMN_PADDING: u16 = 2;
 
 /// Columns of the CSV form.
 const CSV_HEADER: [&str; 21] = [
@@ -46,6 +51,8 @@ pub(crate) struct EventPrinter<W: Write> {
     show: Show,
     printed: u64,
     csv_begun: bool,
+    /// Of the columns of the tables so far.
+    widths: Vec<u16>,
     tells_why: bool,
     #[cfg(feature = "parquet")]
     file: Option<super::parquet::ParquetFile>,
@@ -70,6 +77,7 @@ impl<W: Write> EventPrinter<W> {
             show,
             printed: 0,
             csv_begun: false,
+            widths: Vec::new(),
             tells_why: false,
             #[cfg(feature = "parquet")]
             file: None,
@@ -151,13 +159,24 @@ impl<W: Write> EventPrinter<W> {
             row.extend(why.map(|why| Cell::new(text::plain(&why.words))));
             rows.add_row(row);
         }
-        for at in COLUMNS_WHOLE {
-            if let Some(column) = rows.column_mut(at) {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
-        }
+        self.keep_widths(&mut rows);
         self.printed += items.len() as u64;
         print_table(&mut self.out, &rows)
+    }
+
+    /// Makes columns as wide as they were before, as far as there is room, so that what comes later stands below it.
+    fn keep_widths(&mut self, rows: &mut Table) {
+        let own =
+            rows.column_max_content_widths().into_iter().map(|width| width.saturating_add(COLUMN_PADDING));
+        let before = self.widths.iter().copied().chain(iter::repeat(0));
+        self.widths = own.zip(before).map(|(own, before)| own.max(before)).collect();
+        let whole: usize = self.widths.iter().copied().map(usize::from).sum();
+        let fits = columns().is_none_or(|columns| whole <= usize::from(columns));
+        for (at, &width) in self.widths.iter().enumerate() {
+            if let Some(column) = rows.column_mut(at).filter(|_| fits || COLUMNS_WHOLE.contains(&at)) {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
+            }
+        }
     }
 
     /// The file so far.

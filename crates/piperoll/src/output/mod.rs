@@ -75,14 +75,18 @@ pub(crate) fn columns() -> Option<u16> {
     Table::new().width().filter(|&columns| io::stdout().is_terminal() && columns >= COLUMNS_MIN)
 }
 
-/// A table without borders that fits the terminal; where stdout is none, nothing is cut or wrapped.
+/// A table without borders that fits the terminal, and without a header where that is empty; where stdout is no
+/// terminal, nothing is cut or wrapped.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let arrangement =
         if columns().is_some() { ContentArrangement::Dynamic } else { ContentArrangement::Disabled };
     table.set_content_arrangement(arrangement);
-    table.set_header(header.iter().copied());
+    // One without cells would be an empty line.
+    if !header.is_empty() {
+        table.set_header(header.iter().copied());
+    }
     table
 }
 

@@ -86,6 +86,42 @@ fn bash_itself_completes() {
 }
 
 #[test]
+fn zsh_and_fish_themselves_complete() {
+    let folder = tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), CLASSES, &[]);
+    append_lines(&daemon, LINES);
+    // A bare zsh has no completion begun. What it would offer is caught where the script hands it over.
+    let zsh = r#"
+        source <("$0" completion zsh)
+        (( $+functions[compdef] )) || echo "nothing completes"
+        _describe() { print -rl -- "${other[@]}" }
+        words=(piperoll query --actor svc:s); CURRENT=4
+        PATH=${0:h}:$PATH _clap_dynamic_completer_piperoll
+    "#;
+    let fish = r#"
+        set -x PATH (dirname $argv[1]) $PATH
+        piperoll completion fish | source
+        complete -C "piperoll query --endpoint $E --actor svc:s"
+    "#;
+    for (shell, script, expected) in
+        [("zsh", zsh, "svc\\:sign:1 events"), ("fish", fish, "svc:sign\t1 events")]
+    {
+        let mut command = Command::new(shell);
+        command.env("PIPEROLL_ENDPOINT", daemon.grpc()).env("E", daemon.grpc()).env("HOME", folder.path());
+        let started = command
+            .args(["-c", script, crate::daemon::PROGRAM])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let Ok(started) = started else {
+            println!("skipped, because there is no {shell}");
+            continue;
+        };
+        assert_eq!(ended(started).with(0).trim_end(), expected, "{shell}");
+    }
+}
+
+#[test]
 fn each_command_has_a_manual_page() {
     let folder = tempdir().unwrap();
     let written = run_alone(folder.path(), &["man", "share/man1"]);

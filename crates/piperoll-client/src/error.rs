@@ -6,6 +6,8 @@ use tonic_types::StatusExt as _;
 
 /// Trailer in which the daemon tells a tail where it was ended.
 const POSITION_METADATA: &str = "piperoll-position";
+/// The daemon's word for a question that took too long.
+const TOO_LATE: &str = "ANSWER_TOO_LATE";
 /// How the transport's message begins where something else than gRPC answered.
 const NO_GRPC: &str = "grpc-status header missing";
 
@@ -48,6 +50,8 @@ pub struct Refusal {
     pub code: Code,
     /// The reason, in the daemon's words.
     pub message: String,
+    /// The daemon's word for the reason, such as `QUEUE_FULL`; empty where none came from it.
+    pub reason: String,
     /// Fields of the request that were wrong.
     pub violations: Vec<Violation>,
     /// How long to wait before trying again.
@@ -99,6 +103,10 @@ impl From<Status> for ClientError {
 impl Refusal {
     /// Whether the same request may succeed later.
     pub(crate) fn may_pass(&self) -> bool {
+        // A question that took too long would do so again.
+        if self.reason == TOO_LATE {
+            return false;
+        }
         // A connection that breaks in the middle shows as Unknown, Internal or Cancelled.
         matches!(
             self.code,
@@ -129,6 +137,7 @@ impl From<&Status> for Refusal {
         Self {
             code: status.code(),
             message,
+            reason: details.error_info().map(|info| info.reason.clone()).unwrap_or_default(),
             violations: violations.map(violation).collect(),
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
             position: position.map(str::to_owned),

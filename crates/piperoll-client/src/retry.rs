@@ -79,6 +79,16 @@ mod tests {
         }
     }
 
+    /// A tail that looks for something in too much is told so, and does not look for it again and again.
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_took_too_long_is_not_asked_again() {
+        let mut retry = Retry::new(Duration::from_secs(10));
+        let mut late = refusal(Code::DeadlineExceeded);
+        assert!(retry.failed(late.clone()).await.is_ok());
+        late.reason = "ANSWER_TOO_LATE".to_owned();
+        assert!(matches!(retry.failed(late).await, Err(ClientError::Refused(_))));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_wait_is_at_least_what_the_daemon_asks_for() {
         let mut retry = Retry::new(Duration::from_mins(1));

@@ -118,7 +118,15 @@ impl Daemon {
         &self,
         ask: impl FnOnce(&Reader<OsDisk>, &Asker<'_>) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.read_as(false, ask).await
+        self.read_as(|asker, _| asker, ask).await
+    }
+
+    /// As [`Self::read`], for somebody who takes a page that ends early, after half of the time, and asks on.
+    pub(crate) async fn read_on<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Reader<OsDisk>, &Asker<'_>) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.read_as(|asker, half| asker.enough_at(half), ask).await
     }
 
     /// As [`Self::read`], for somebody who wants to know what each condition finds.
@@ -126,12 +134,13 @@ impl Daemon {
         &self,
         ask: impl FnOnce(&Reader<OsDisk>, &Asker<'_>) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.read_as(true, ask).await
+        self.read_as(|asker, _| asker.explaining(), ask).await
     }
 
+    /// `becomes` makes somebody who asks what they are; it gets the time at which half of theirs is over.
     async fn read_as<T: Send + 'static>(
         &self,
-        explains: bool,
+        becomes: for<'a> fn(Asker<'a>, u64) -> Asker<'a>,
         ask: impl FnOnce(&Reader<OsDisk>, &Asker<'_>) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| Refusal::stopping())?;
@@ -143,13 +152,15 @@ impl Daemon {
         let reading = self.tasks.spawn_blocking(move || {
             let _permit = permit;
             let now = || clock.monotonic_ns();
-            let end = now().saturating_add(u64::try_from(time_max.as_nanos()).unwrap_or(u64::MAX));
+            let time_ns = u64::try_from(time_max.as_nanos()).unwrap_or(u64::MAX);
+            let begun = now();
+            let end = begun.saturating_add(time_ns);
             let halt = || {
                 let gone = cancelled.load(Relaxed).then_some(Halt::Gone);
                 gone.or_else(|| (now() >= end).then_some(Halt::Late))
             };
             let asker = Asker::new(&halt, &now, bytes_max);
-            ask(&reader, &if explains { asker.explaining() } else { asker })
+            ask(&reader, &becomes(asker, begun.saturating_add(time_ns / 2)))
         });
         let answer = reading.await.map_err(|error| Refusal::internal(error.to_string()))?;
         drop(gone);

@@ -128,7 +128,11 @@ impl Tail {
             let became_live = page.exhausted && !self.live;
             self.live |= page.exhausted;
             // At once, so that a reader has a position before the first event.
-            if page.records.is_empty() && !became_live && self.told.is_some() {
+            if page.records.is_empty()
+                && !became_live
+                && self.told.is_some()
+                && Instant::now() < self.heartbeat()
+            {
                 self.position = page.position;
             } else {
                 self.send_page(page).await?;
@@ -139,7 +143,7 @@ impl Tail {
 
     async fn page(&self) -> Result<Page, Refusal> {
         let query = Query { position: Some(self.position.clone()), ..self.query.clone() };
-        self.daemon.read(move |reader, asker| reader.query(&query, asker)).await
+        self.daemon.read_on(move |reader, asker| reader.query(&query, asker)).await
     }
 
     async fn send_page(&mut self, page: Page) -> Result<(), Refusal> {

@@ -3,7 +3,8 @@
 use crate::support::{Daemon, config, event, first_start, ids};
 use piperoll_client::{Client, ClientOptions, Tail};
 use piperoll_proto::v1::{
-    Event, EventRecord, TailRequest, query_service_client::QueryServiceClient, tail_request::Start,
+    Event, EventRecord, QueryRequest, TailRequest, query_service_client::QueryServiceClient,
+    tail_request::Start,
 };
 use piperoll_server::{StartOptions, start};
 use tonic::Code;
@@ -126,6 +127,33 @@ async fn tails_that_join_and_leave_at_any_time_get_every_event_once_and_in_order
         assert!(default.iter().copied().eq(expected), "{default:?}");
         assert!(*default.last().unwrap() >= EVENTS - 1, "{default:?}");
     }
+    daemon.running.stop().await.unwrap();
+}
+
+/// What a page of a query may not read, a tail reads in several.
+#[tokio::test]
+async fn a_tail_with_much_to_look_through_gets_there() {
+    let daemon = Daemon::with(|config| config.limits.answer_bytes_max = "128KiB".parse().unwrap()).await;
+    let client = daemon.client().await;
+    let reason = |id: usize| if id.is_multiple_of(997) { "a hit" } else { "none" };
+    let event = |id: usize| Event { reason: Some(reason(id).to_owned()), ..event("a", "", id) };
+    for first in (0..5_000).step_by(500) {
+        client.append((first..first + 500).map(event).collect()).await.unwrap();
+    }
+    let filter = "reason ~ hit".to_owned();
+    let query = QueryRequest { filter: filter.clone(), ..QueryRequest::default() };
+    assert_eq!(client.query(query).await.unwrap_err().code(), Some(Code::FailedPrecondition));
+    let start = Some(Start::ReceivedFrom(prost_types::Timestamp::default()));
+    let mut tail = client.tail(TailRequest { filter, start }).await.unwrap();
+    let mut got = Vec::new();
+    loop {
+        let answer = tail.next().await.unwrap();
+        got.extend(ids(&answer.records));
+        if answer.live {
+            break;
+        }
+    }
+    assert_eq!(got, [0, 997, 1_994, 2_991, 3_988, 4_985]);
     daemon.running.stop().await.unwrap();
 }
 

@@ -20,6 +20,8 @@ pub struct Asker<'a> {
     halt: &'a (dyn Fn() -> Option<Halt> + Sync),
     monotonic_ns: &'a (dyn Fn() -> u64 + Sync),
     scan_bytes_max: u64,
+    /// When a page may end, on the clock.
+    enough_ns: Option<u64>,
     work: Counters,
     /// Where somebody wants to know.
     conditions: Option<Mutex<Vec<ConditionWork>>>,
@@ -98,7 +100,14 @@ impl<'a> Asker<'a> {
         monotonic_ns: &'a (dyn Fn() -> u64 + Sync),
         scan_bytes_max: u64,
     ) -> Self {
-        Self { halt, monotonic_ns, scan_bytes_max, work: Counters::default(), conditions: None }
+        Self {
+            halt,
+            monotonic_ns,
+            scan_bytes_max,
+            enough_ns: None,
+            work: Counters::default(),
+            conditions: None,
+        }
     }
 
     /// Somebody who waits for any answer, and has no clock.
@@ -110,6 +119,19 @@ impl<'a> Asker<'a> {
     #[must_use]
     pub fn explaining(self) -> Self {
         Self { conditions: Some(Mutex::default()), ..self }
+    }
+
+    /// The same, who takes a page that ends before it is full, once the clock shows this time or half of the bytes were
+    /// read, and goes on from its position: however much there is to look through, each page brings such a one further.
+    #[must_use]
+    pub fn enough_at(self, monotonic_ns: u64) -> Self {
+        Self { enough_ns: Some(monotonic_ns), ..self }
+    }
+
+    /// Whether a page may end here.
+    pub(super) fn has_enough(&self) -> bool {
+        let is_much = || self.work.bytes.load(Relaxed) > self.scan_bytes_max / 2;
+        self.enough_ns.is_some_and(|end| is_much() || self.monotonic_ns() >= end)
     }
 
     /// What each condition found so far, in the order of the filter; nothing where nobody asked.

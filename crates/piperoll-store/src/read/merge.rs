@@ -55,12 +55,15 @@ impl<S: Source> Merge<S> {
         Self { order, sources }
     }
 
-    /// The next item, or `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<S::Item>, S::Error> {
+    /// The next item, or `None` at the end, or where there is none yet and `has_enough` says so.
+    pub(crate) fn next(&mut self, has_enough: &dyn Fn() -> bool) -> Result<Option<S::Item>, S::Error> {
         while let Some((ready, place)) = self.first() {
             let Some(source) = self.sources.get_mut(place) else { break };
             if ready {
                 return Ok(source.take());
+            }
+            if has_enough() {
+                break;
             }
             source.look()?;
         }
@@ -104,18 +107,19 @@ pub(crate) struct Gathered<T> {
     pub(crate) exhausted: bool,
 }
 
-/// Takes items until there are `count_max`, or `bytes_max` by the weight of each, or no more. An item
-/// heavier than `bytes_max` still comes, alone: otherwise nobody could get past it.
+/// Takes items until there are `count_max`, or `bytes_max` by the weight of each, or no more, or `has_enough` says so.
+/// An item heavier than `bytes_max` still comes, alone: otherwise nobody could get past it.
 pub(crate) fn gather<S: Source>(
     merge: &mut Merge<S>,
     count_max: usize,
     bytes_max: usize,
     weight: impl Fn(&S::Item) -> usize,
+    has_enough: &dyn Fn() -> bool,
 ) -> Result<Gathered<S::Item>, S::Error> {
     let mut items = Vec::new();
     let mut bytes = 0_usize;
     while items.len() < count_max && bytes < bytes_max {
-        let Some(item) = merge.next()? else { break };
+        let Some(item) = merge.next(has_enough)? else { break };
         bytes = bytes.saturating_add(weight(&item));
         items.push(item);
     }

@@ -62,7 +62,10 @@ impl<D: Disk> Reader<D> {
             walks.extend(walk(&question, log, query.position.as_ref())?);
         }
         let mut merge = Merge::new(query.order, walks);
-        let gathered = gather(&mut merge, query.limit, query.bytes_max, |record| record.event.len())?;
+        let gathered =
+            gather(&mut merge, query.limit, query.bytes_max, |record| record.event.len(), &|| {
+                asker.has_enough()
+            })?;
         let walks = merge.into_sources();
         let bounds = walks.iter().map(|walk| (walk.class().clone(), walk.resume())).collect();
         let position = Position { asked, bounds };

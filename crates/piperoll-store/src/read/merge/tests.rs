@@ -85,7 +85,7 @@ fn segments_that_cannot_come_first_are_not_opened() {
     }
     let sources = vec![Fake::new(Order::NewestFirst, old), Fake::new(Order::NewestFirst, recent)];
     let mut merge = Merge::new(Order::NewestFirst, sources);
-    let gathered = gather(&mut merge, 5, usize::MAX, |_| 1).unwrap();
+    let gathered = gather(&mut merge, 5, usize::MAX, |_| 1, &|| false).unwrap();
     assert_eq!(gathered.items.len(), 5);
     assert!(!gathered.exhausted);
     let looks: Vec<_> = merge.into_sources().iter().map(|source| source.looks).collect();
@@ -96,9 +96,9 @@ fn segments_that_cannot_come_first_are_not_opened() {
 fn an_item_over_the_limit_of_bytes_comes_alone() {
     let sources = vec![Fake::new(Order::OldestFirst, log(&[3], &[1]))];
     let mut merge = Merge::new(Order::OldestFirst, sources);
-    assert_eq!(gather(&mut merge, 10, 100, |_| 1_000).unwrap().items.len(), 1);
-    assert_eq!(gather(&mut merge, 10, 100, |_| 60).unwrap().items.len(), 2);
-    let last = gather(&mut merge, 10, 100, |_| 60).unwrap();
+    assert_eq!(gather(&mut merge, 10, 100, |_| 1_000, &|| false).unwrap().items.len(), 1);
+    assert_eq!(gather(&mut merge, 10, 100, |_| 60, &|| false).unwrap().items.len(), 2);
+    let last = gather(&mut merge, 10, 100, |_| 60, &|| false).unwrap();
     assert_eq!((last.items.len(), last.exhausted), (0, true));
 }
 
@@ -116,7 +116,7 @@ proptest! {
         let mut merge = Merge::new(order, sources);
         let mut found = Vec::new();
         loop {
-            let gathered = gather(&mut merge, page, usize::MAX, |_| 1).unwrap();
+            let gathered = gather(&mut merge, page, usize::MAX, |_| 1, &|| false).unwrap();
             found.extend(gathered.items);
             if gathered.exhausted { break }
         }

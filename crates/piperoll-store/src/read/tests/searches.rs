@@ -11,6 +11,7 @@ use crate::{
 use piperoll_filter::{Filter, Subject};
 use piperoll_format::units::Sequence;
 use proptest::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const LOG: &str = "logs/acme/a/00000000000000000000.log";
 /// More than a walk decides at first, and more than one thread does by itself.
@@ -81,6 +82,33 @@ fn pages_of_a_search_bring_every_match_once_and_in_order() {
             }
         }
         assert_eq!(count(&world, text, &Asker::patient()).unwrap(), expected.len() as u64);
+    }
+}
+
+/// A tail with much to look through once got nothing but an error, and began again where it had begun.
+#[test]
+fn pages_that_end_early_go_on_and_bring_every_match_once() {
+    let world = world();
+    let expected: Vec<u64> = (0..3 * EVENTS).filter(|number| is_hit(number % EVENTS)).collect();
+    for (enough, bytes) in [(40, u64::MAX), (u64::MAX, 100_000)] {
+        let (mut found, mut pages) = (Vec::new(), 0);
+        let mut question = query("reason ~ hit", Order::OldestFirst, usize::MAX);
+        loop {
+            // A clock that shows how often it was looked at.
+            let looks = AtomicU64::new(0);
+            let clock = || looks.fetch_add(1, Relaxed);
+            let asker = Asker::new(&|| None, &clock, bytes).enough_at(enough);
+            let page = world.reader().query(&question, &asker).unwrap();
+            pages += 1;
+            found.extend(page.records.iter().map(|record| record.sequence.0));
+            if page.exhausted {
+                break;
+            }
+            assert_ne!(question.position.as_ref(), Some(&page.position), "each page leads on");
+            question.position = Some(page.position);
+        }
+        assert_eq!(found, expected);
+        assert!(pages > 5, "{pages}");
     }
 }
 

@@ -63,6 +63,16 @@ pub(crate) struct Daemon {
     last_sweep: AtomicI64,
 }
 
+/// What somebody asks for.
+enum Wants {
+    /// A whole answer.
+    Answer,
+    /// What is found in half of the time, and where to go on.
+    Part,
+    /// An answer, and what each condition finds.
+    Plan,
+}
+
 impl Daemon {
     /// Opens the data directory. Blocks.
     pub(crate) fn open(config: &Config, create: bool) -> Result<Arc<Self>, EngineError> {
@@ -118,7 +128,7 @@ impl Daemon {
         &self,
         ask: impl FnOnce(&Reader<OsDisk>, &Asker<'_>) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.read_as(|asker, _| asker, ask).await
+        self.read_as(Wants::Answer, ask).await
     }
 
     /// As [`Self::read`], for somebody who takes a page that ends early, after half of the time, and asks on.
@@ -126,7 +136,7 @@ impl Daemon {
         &self,
         ask: impl FnOnce(&Reader<OsDisk>, &Asker<'_>) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.read_as(|asker, half| asker.enough_at(half), ask).await
+        self.read_as(Wants::Part, ask).await
     }
 
     /// As [`Self::read`], for somebody who wants to know what each condition finds.
@@ -134,13 +144,12 @@ impl Daemon {
         &self,
         ask: impl FnOnce(&Reader<OsDisk>, &Asker<'_>) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        self.read_as(|asker, _| asker.explaining(), ask).await
+        self.read_as(Wants::Plan, ask).await
     }
 
-    /// `becomes` makes somebody who asks what they are; it gets the time at which half of theirs is over.
     async fn read_as<T: Send + 'static>(
         &self,
-        becomes: for<'a> fn(Asker<'a>, u64) -> Asker<'a>,
+        wants: Wants,
         ask: impl FnOnce(&Reader<OsDisk>, &Asker<'_>) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, Refusal> {
         let permit = Arc::clone(&self.reads).acquire_owned().await.map_err(|_| Refusal::stopping())?;
@@ -160,7 +169,12 @@ impl Daemon {
                 gone.or_else(|| (now() >= end).then_some(Halt::Late))
             };
             let asker = Asker::new(&halt, &now, bytes_max);
-            ask(&reader, &becomes(asker, begun.saturating_add(time_ns / 2)))
+            let asker = match wants {
+                Wants::Answer => asker,
+                Wants::Part => asker.enough_at(begun.saturating_add(time_ns / 2)),
+                Wants::Plan => asker.explaining(),
+            };
+            ask(&reader, &asker)
         });
         let answer = reading.await.map_err(|error| Refusal::internal(error.to_string()))?;
         drop(gone);

@@ -14,8 +14,8 @@ use std::{
 /// In narrower terminals tables do without what hardly anybody looks for there: milliseconds, and the tenant, which
 /// is the one that was asked for.
 const COLUMNS_WIDE: u16 = 150;
-/// Columns that are never broken, since they are compared or copied: when, how it ended, the address.
-const COLUMNS_WHOLE: [usize; 3] = [0, 4, 7];
+/// In these an event takes two lines.
+const COLUMNS_NARROW: u16 = 120;
 /// A blank on each side of a column.
 const COLUMN_PADDING: u16 = 2;
 
@@ -56,6 +56,42 @@ pub(crate) struct EventPrinter<W: Write> {
     tells_why: bool,
     #[cfg(feature = "parquet")]
     file: Option<super::parquet::ParquetFile>,
+}
+
+/// How events stand in tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    /// Everything.
+    Wide,
+    /// Without milliseconds and the tenant.
+    Narrow,
+    /// The same, in two lines.
+    Folded,
+}
+
+impl Layout {
+    /// As stdout has room.
+    fn of_stdout() -> Self {
+        match columns() {
+            Some(..COLUMNS_NARROW) => Self::Folded,
+            Some(..COLUMNS_WIDE) => Self::Narrow,
+            _ => Self::Wide,
+        }
+    }
+
+    fn header(self) -> &'static [&'static str] {
+        match self {
+            Self::Wide | Self::Narrow => {
+                &["TIME", "ACTOR", "ACTION", "STAGE", "OUTCOME", "WHERE", "WHAT", "ADDRESS"]
+            }
+            Self::Folded => &["TIME\nADDRESS", "ACTOR", "ACTION\nSTAGE", "OUTCOME", "WHERE\nWHAT"],
+        }
+    }
+
+    /// Columns that are never broken, since they are compared or copied: when, how it ended, the address.
+    fn whole_columns(self) -> &'static [usize] {
+        if self == Self::Folded { &[0, 3] } else { &[0, 4, 7] }
+    }
 }
 
 /// Why an event is in an answer, where the answer says it.
@@ -149,13 +185,12 @@ impl<W: Write> EventPrinter<W> {
 
     fn print_rows(&mut self, items: &[Item<'_>]) -> io::Result<()> {
         let Some((_, why)) = items.first() else { return Ok(()) };
-        let header = ["TIME", "ACTOR", "ACTION", "STAGE", "OUTCOME", "WHERE", "WHAT", "ADDRESS", "WHY"];
-        let shown = if why.is_some() { header.len() } else { header.len() - 1 };
-        let mut rows = table(if self.printed == 0 { header.get(..shown).unwrap_or(&header) } else { &[] });
+        let layout = Layout::of_stdout();
+        let header: Vec<_> = layout.header().iter().copied().chain(why.map(|_| "WHY")).collect();
+        let mut rows = table(if self.printed == 0 { &header } else { &[] });
         let now = self.show.relative.then(Timestamp::now);
-        let is_narrow = columns().is_some_and(|columns| columns < COLUMNS_WIDE);
         for (record, why) in items {
-            let mut row = row(record, now, is_narrow);
+            let mut row = row(record, now, layout);
             row.extend(why.map(|why| Cell::new(text::plain(&why.words))));
             rows.add_row(row);
         }
@@ -171,9 +206,10 @@ impl<W: Write> EventPrinter<W> {
         let before = self.widths.iter().copied().chain(iter::repeat(0));
         self.widths = own.zip(before).map(|(own, before)| own.max(before)).collect();
         let whole: usize = self.widths.iter().copied().map(usize::from).sum();
+        let whole_columns = Layout::of_stdout().whole_columns();
         let fits = columns().is_none_or(|columns| whole <= usize::from(columns));
         for (at, &width) in self.widths.iter().enumerate() {
-            if let Some(column) = rows.column_mut(at).filter(|_| fits || COLUMNS_WHOLE.contains(&at)) {
+            if let Some(column) = rows.column_mut(at).filter(|_| fits || whole_columns.contains(&at)) {
                 column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
             }
         }
@@ -237,7 +273,8 @@ pub(crate) fn record_json(record: &EventRecord) -> Value {
 }
 
 /// The columns of a row; the time as how long before `now` it was, where that is given.
-fn row(record: &EventRecord, now: Option<Timestamp>, is_narrow: bool) -> Vec<Cell> {
+fn row(record: &EventRecord, now: Option<Timestamp>, layout: Layout) -> Vec<Cell> {
+    let is_narrow = layout != Layout::Wide;
     let event = record.event.clone().unwrap_or_default();
     let actor = match &event.on_behalf_of {
         Some(person) => format!("{} (for {person})", event.actor()),
@@ -247,16 +284,23 @@ fn row(record: &EventRecord, now: Option<Timestamp>, is_narrow: bool) -> Vec<Cel
     let local_time = if is_narrow { text::local_second } else { text::local_time };
     let whole = record.address.as_str();
     let address = if is_narrow { whole.split_once('/').map_or(whole, |(_, rest)| rest) } else { whole };
-    vec![
-        Cell::new(now.map_or_else(|| local_time(time), |now| text::ago(time, now))),
-        Cell::new(text::plain(&actor)),
-        Cell::new(text::plain(event.action())),
-        Cell::new(text::plain(event.stage())),
-        outcome(&event),
-        Cell::new(text::plain(&place(&event))),
-        Cell::new(text::plain(&what(&event))),
-        Cell::new(text::plain(address)),
-    ]
+    let time = now.map_or_else(|| local_time(time), |now| text::ago(time, now));
+    let [actor, action, stage, place, what, address] =
+        [&actor, event.action(), event.stage(), &place(&event), &what(&event), address].map(text::plain);
+    match layout {
+        Layout::Wide | Layout::Narrow => {
+            let before = [time, actor, action, stage].into_iter().map(Cell::new);
+            let after = [place, what, address].into_iter().map(Cell::new);
+            before.chain([outcome(&event)]).chain(after).collect()
+        }
+        Layout::Folded => vec![
+            Cell::new(format!("{time}\n{address}")),
+            Cell::new(actor),
+            Cell::new(format!("{action}\n{stage}")),
+            outcome(&event),
+            Cell::new(format!("{place}\n{what}")),
+        ],
+    }
 }
 
 fn outcome(event: &Event) -> Cell {

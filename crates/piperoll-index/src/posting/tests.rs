@@ -63,7 +63,7 @@ proptest! {
     /// Whatever containers meet: arrays of like and of very unlike lengths, bits, unions of several postings, none.
     #[test]
     fn what_sets_have_in_common_is_what_all_their_postings_have(
-        sets in proptest::collection::vec((1_u32..4, 0_u32..12, 0_u32..3, 0_u32..70_000), 1..4),
+        sets in proptest::collection::vec((1_u32..4, 0_u32..12, 0_u32..3, 0_u32..70_000), 1..6),
     ) {
         let end = 140_000;
         let sets: Vec<Vec<Vec<u32>>> = sets
@@ -99,6 +99,11 @@ fn ordinals_that_no_event_has_are_refused() {
     let posting = Posting::parse(&twice, 4).unwrap();
     assert!(posting.add_to(&mut Bits::new(4)).is_none() && posting.count_in(&Bits::new(4)).is_none());
     assert!(posting.to_bitmap().is_none(), "1, 1, 3 do not ascend");
+    let others = written(&[0, 1, 2, 3]);
+    let others = Posting::parse(&others, 4).unwrap();
+    for sets in [[vec![posting], vec![others]], [vec![others], vec![posting]]] {
+        assert_eq!(common::count(&sets, 4), None);
+    }
 }
 
 proptest! {

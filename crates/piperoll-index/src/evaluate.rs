@@ -97,6 +97,12 @@ pub fn evaluate(
     terms: &dyn Terms,
     ordinals: Range<u32>,
 ) -> Result<Matches, IndexError> {
+    if let Some(sets) = all_of(filter.expression()).filter(|_| terms.summary().unreadable == 0) {
+        let mut sure = terms.with_all(&sets)?;
+        sure.remove_range(..ordinals.start);
+        sure.remove_range(ordinals.end..);
+        return Ok(Matches { sure, maybe: RoaringBitmap::new() });
+    }
     let mut all = terms.all()?;
     all.remove_range(..ordinals.start);
     all.remove_range(ordinals.end..);
@@ -120,13 +126,17 @@ pub fn count_matches(
 ) -> Result<Option<u64>, IndexError> {
     let summary = terms.summary();
     let is_everything = ordinals.start == 0 && ordinals.end >= summary.end && summary.events == summary.end;
-    let sets: Option<Vec<_>> = match filter.expression() {
-        Expression::And(parts) => parts.iter().map(terms_of_field).collect(),
-        part => terms_of_field(part).map(|set| vec![set]),
-    };
-    match sets.filter(|_| is_everything && summary.unreadable == 0) {
+    match all_of(filter.expression()).filter(|_| is_everything && summary.unreadable == 0) {
         Some(sets) => terms.count_with_all(&sets).map(Some),
         None => Ok(None),
+    }
+}
+
+/// The terms that a filter asks for, where it asks for values of bitmap fields, joined by AND.
+fn all_of(expression: &Expression) -> Option<Vec<TermsOfField>> {
+    match expression {
+        Expression::And(parts) => parts.iter().map(terms_of_field).collect(),
+        part => terms_of_field(part).map(|set| vec![set]),
     }
 }
 

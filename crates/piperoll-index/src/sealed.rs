@@ -15,6 +15,7 @@ use crate::{
         PRIVATE_VERSION, Private, TRAILER_BYTES, TRAILER_MAGIC,
     },
     posting::{Posting, common},
+    term_set::TermSet,
     terms::{FrameRow, Summary, Terms, TermsOfField, bitmap_fields, slices},
     wire::{i64_at, u16_at, u32_at, u64_at, within},
 };
@@ -43,6 +44,7 @@ pub struct SealedIndex<'a> {
     bytes: &'a [u8],
     blocks: Blocks<'a>,
     layout: Arc<IndexLayout>,
+    known: Option<&'a TermSet>,
 }
 
 /// Where the parts of an `.idx` lie, as its head and its trailer say, whose checksums were found right.
@@ -170,7 +172,7 @@ impl<'a> SealedIndex<'a> {
             exact: ExactSection::open(&blocks, exact)?,
             fields,
         };
-        Ok(Self { bytes, blocks, layout: Arc::new(layout) })
+        Ok(Self { bytes, blocks, layout: Arc::new(layout), known: None })
     }
 
     /// Opens a whole `.idx` once more, of which the layout is known. Each block is checked again before it is looked
@@ -183,7 +185,14 @@ impl<'a> SealedIndex<'a> {
         let cut = || IndexError::damaged(layout.length, "the end of the file, where it was before");
         let whole = bytes.split_at_checked(layout.checks).filter(|_| bytes.len() == layout.length);
         let (content, checks) = whole.ok_or_else(cut)?;
-        Ok(Self { bytes, blocks: Blocks::new(content, checks, good), layout: Arc::clone(layout) })
+        let blocks = Blocks::new(content, checks, good);
+        Ok(Self { bytes, blocks, layout: Arc::clone(layout), known: None })
+    }
+
+    /// The same, which looks for terms first where they were when its terms were learnt.
+    #[must_use]
+    pub fn knowing(self, known: Option<&'a TermSet>) -> Self {
+        Self { known, ..self }
     }
 
     /// Which of its blocks were found good; grows as others are looked at.
@@ -227,21 +236,39 @@ impl<'a> SealedIndex<'a> {
         section.map(|(_, range)| BitmapSection::open(&self.blocks, range)).transpose()
     }
 
-    /// The postings of each set's terms; where a set has none, none of the sets behind it.
+    /// The postings of each set's terms; nothing where a set has none. Each step is done for all sets before the next one, so
+    /// that memory is waited for once and not for each of them.
     fn postings(&self, sets: &[TermsOfField]) -> Result<Vec<Vec<Posting<'a>>>, IndexError> {
-        let mut postings = Vec::with_capacity(sets.len());
+        let mut found = Vec::with_capacity(sets.len());
         for (field, terms) in sets {
-            let found = match self.section(*field)? {
-                Some(section) => section.postings(&self.blocks, &slices(terms), self.layout.summary.end)?,
-                None => Vec::new(),
-            };
-            let is_none = found.is_empty();
-            postings.push(found);
-            if is_none {
-                break;
+            match self.find(*field, &slices(terms))? {
+                Some((section, indices)) if !indices.is_empty() => found.push((section, indices)),
+                _ => return Ok(Vec::new()),
             }
         }
-        Ok(postings)
+        let bytes = found.iter().map(|(section, indices)| section.bytes_of(&self.blocks, indices));
+        let bytes: Vec<_> = bytes.collect::<Result<_, _>>()?;
+        let parsed = found
+            .iter()
+            .zip(&bytes)
+            .map(|((section, _), bytes)| section.parse(bytes, self.layout.summary.end));
+        parsed.collect()
+    }
+
+    fn postings_of(&self, field: Field, terms: &[&[u8]]) -> Result<Vec<Posting<'a>>, IndexError> {
+        let Some((section, indices)) = self.find(field, terms)? else { return Ok(Vec::new()) };
+        section.parse(&section.bytes_of(&self.blocks, &indices)?, self.layout.summary.end)
+    }
+
+    /// Where those of the terms stand that are there.
+    fn find(&self, field: Field, terms: &[&[u8]]) -> Result<Option<(BitmapSection, Vec<usize>)>, IndexError> {
+        let Some(section) = self.section(field)? else { return Ok(None) };
+        let mut indices = Vec::with_capacity(terms.len());
+        for term in terms {
+            let places = self.known.and_then(|known| known.places(field, term));
+            indices.extend(section.index_of(&self.blocks, term, places)?);
+        }
+        Ok(Some((section, indices)))
     }
 
     /// Bytes of a section of the private part, from `start` of it.
@@ -335,13 +362,13 @@ impl Terms for SealedIndex<'_> {
     }
 
     fn with_terms(&self, field: Field, terms: &[&[u8]]) -> Result<RoaringBitmap, IndexError> {
-        let Some(section) = self.section(field)? else { return Ok(RoaringBitmap::new()) };
-        section.with_terms(&self.blocks, terms, self.layout.summary.end)
+        let Some((section, indices)) = self.find(field, terms)? else { return Ok(RoaringBitmap::new()) };
+        section.union(&self.blocks, indices, self.layout.summary.end)
     }
 
     fn cardinality(&self, field: Field, terms: &[&[u8]]) -> Result<u64, IndexError> {
-        let Some(section) = self.section(field)? else { return Ok(0) };
-        section.cardinality(&self.blocks, terms, self.layout.summary.end)
+        let Some((section, indices)) = self.find(field, terms)? else { return Ok(0) };
+        section.cardinality(&self.blocks, indices, self.layout.summary.end)
     }
 
     fn present(&self, field: Field) -> Result<RoaringBitmap, IndexError> {
@@ -414,6 +441,9 @@ impl Terms for SealedIndex<'_> {
     }
 
     fn with_all(&self, sets: &[TermsOfField]) -> Result<RoaringBitmap, IndexError> {
+        if let [(field, terms)] = sets {
+            return self.with_terms(*field, &slices(terms));
+        }
         common::set(&self.postings(sets)?, self.layout.summary.end).ok_or_else(unordered)
     }
 
@@ -427,8 +457,7 @@ impl Terms for SealedIndex<'_> {
         field: Field,
         terms: &[&[u8]],
     ) -> Result<RoaringBitmap, IndexError> {
-        let Some(section) = self.section(field)? else { return Ok(RoaringBitmap::new()) };
-        let postings = section.postings(&self.blocks, terms, self.layout.summary.end)?;
+        let postings = self.postings_of(field, terms)?;
         let has = |ordinal: &u32| postings.iter().any(|posting| posting.has(*ordinal));
         Ok(events.iter().filter(has).collect())
     }

@@ -515,8 +515,8 @@ impl<D: Disk> Segment<D> {
         } else {
             return Err(PinError::Dropped);
         };
-        let class = self.home.class.clone();
-        Ok(Pinned { class, first: self.first, end, has_loss: self.loss.is_some(), log, terms })
+        let (class, first, known) = (self.home.class.clone(), self.first, self.terms());
+        Ok(Pinned { class, first, end, has_loss: self.loss.is_some(), log, terms, known })
     }
 }
 

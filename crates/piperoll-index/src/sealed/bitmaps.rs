@@ -5,7 +5,7 @@ use crate::{
     bits::Bits, error::IndexError, group::Labels, layout::SECTION_HEAD_BYTES, posting::Posting, wire::within,
 };
 use roaring::RoaringBitmap;
-use std::ops::Range;
+use std::{iter, ops::Range};
 
 /// A bitmap section: where its parts begin.
 #[derive(Clone, Debug)]
@@ -32,51 +32,49 @@ impl BitmapSection {
         Ok(Self { end, count, term_ends, terms, posting_ends, postings })
     }
 
-    /// The set of the events that have one of these terms.
-    pub(super) fn with_terms(
+    /// Where a term stands, if it is there. `places` are where it should: elsewhere it is looked for only where it is not
+    /// there.
+    pub(super) fn index_of(
         &self,
         blocks: &Blocks<'_>,
-        terms: &[&[u8]],
-        end: u32,
-    ) -> Result<RoaringBitmap, IndexError> {
-        let indices = self.indices(blocks, terms)?;
-        self.union(blocks, indices, end)
+        term: &[u8],
+        places: Option<Range<usize>>,
+    ) -> Result<Option<usize>, IndexError> {
+        for places in places.into_iter().chain(iter::once(0..self.count)) {
+            let place = self.search(blocks, places, |other| other < term)?;
+            if place < self.count && self.term(blocks, place)? == term {
+                return Ok(Some(place));
+            }
+        }
+        Ok(None)
     }
 
     /// The sum of the sizes of these terms' sets.
     pub(super) fn cardinality(
         &self,
         blocks: &Blocks<'_>,
-        terms: &[&[u8]],
+        indices: Vec<usize>,
         end: u32,
     ) -> Result<u64, IndexError> {
-        let indices = self.indices(blocks, terms)?;
         indices.into_iter().try_fold(0_u64, |sum, index| {
             Ok(sum.saturating_add(self.posting(blocks, index, end)?.cardinality()))
         })
     }
 
-    /// The postings of those of the terms that are there.
-    pub(super) fn postings<'a>(
+    /// The bytes of these terms' postings.
+    pub(super) fn bytes_of<'a>(
         &self,
         blocks: &Blocks<'a>,
-        terms: &[&[u8]],
-        end: u32,
-    ) -> Result<Vec<Posting<'a>>, IndexError> {
-        let indices = self.indices(blocks, terms)?;
-        indices.into_iter().map(|index| self.posting(blocks, index, end)).collect()
+        indices: &[usize],
+    ) -> Result<Vec<&'a [u8]>, IndexError> {
+        let of = |index: &usize| self.delimited(blocks, self.posting_ends, self.postings, *index);
+        indices.iter().map(of).collect()
     }
 
-    /// Where those of the terms stand that are there.
-    fn indices(&self, blocks: &Blocks<'_>, terms: &[&[u8]]) -> Result<Vec<usize>, IndexError> {
-        let mut indices = Vec::new();
-        for term in terms {
-            let place = self.search(blocks, |other| other < *term)?;
-            if place < self.count && self.term(blocks, place)? == *term {
-                indices.push(place);
-            }
-        }
-        Ok(indices)
+    /// The postings in these bytes.
+    pub(super) fn parse<'a>(&self, bytes: &[&'a [u8]], end: u32) -> Result<Vec<Posting<'a>>, IndexError> {
+        let parse = |bytes: &&'a [u8]| Posting::parse(bytes, end).ok_or_else(|| self.damaged());
+        bytes.iter().map(parse).collect()
     }
 
     /// The set of the events that have a term which begins so.
@@ -86,8 +84,9 @@ impl BitmapSection {
         prefix: &[u8],
         end: u32,
     ) -> Result<RoaringBitmap, IndexError> {
-        let first = self.search(blocks, |term| term < prefix)?;
-        let last = self.search(blocks, |term| term < prefix || term.starts_with(prefix))?;
+        let all = 0..self.count;
+        let first = self.search(blocks, all.clone(), |term| term < prefix)?;
+        let last = self.search(blocks, all, |term| term < prefix || term.starts_with(prefix))?;
         self.union(blocks, first..last, end)
     }
 
@@ -141,7 +140,8 @@ impl BitmapSection {
         Ok(labels)
     }
 
-    fn union(
+    /// The set of the events that have one of these terms.
+    pub(super) fn union(
         &self,
         blocks: &Blocks<'_>,
         indices: impl IntoIterator<Item = usize>,
@@ -163,9 +163,14 @@ impl BitmapSection {
         IndexError::damaged(self.postings, "portable Roaring bitmaps without runs, of the segment's events")
     }
 
-    /// The first index whose term is not `before`.
-    fn search(&self, blocks: &Blocks<'_>, before: impl Fn(&[u8]) -> bool) -> Result<usize, IndexError> {
-        let (mut low, mut high) = (0, self.count);
+    /// The first of these indices whose term is not `before`, or their end.
+    fn search(
+        &self,
+        blocks: &Blocks<'_>,
+        indices: Range<usize>,
+        before: impl Fn(&[u8]) -> bool,
+    ) -> Result<usize, IndexError> {
+        let (mut low, mut high) = (indices.start, indices.end.min(self.count));
         while low < high {
             let middle = low.midpoint(high);
             if before(self.term(blocks, middle)?) {

@@ -1,6 +1,6 @@
 //! Events, frames and logs of every shape, made byte by byte.
 
-use crate::{BuiltIndex, Columns, SealedIndex, Terms};
+use crate::{BuiltIndex, Columns, SealedIndex, TermSet, Terms, terms::bitmap_fields};
 use piperoll_format::{
     envelope::Envelope,
     event::Field,
@@ -233,7 +233,8 @@ impl Log {
         columns
     }
 
-    /// Asks the columns and the `.idx`, which have to agree.
+    /// Asks the columns, the `.idx`, and the `.idx` of which is known where its terms stand, rightly and wrongly: they have
+    /// to agree.
     pub(super) fn ask<T: PartialEq + std::fmt::Debug>(&self, ask: impl Fn(&dyn Terms) -> T) -> T {
         let (columns, built) = self.indexes.get_or_init(|| {
             let columns = self.columns();
@@ -243,6 +244,17 @@ impl Log {
         let sealed = SealedIndex::open(&built.bytes).unwrap();
         let answer = ask(columns);
         assert_eq!(answer, ask(&sealed), "the columns' answer, then the .idx's");
+        let sources: [&dyn Terms; 2] = [&sealed, columns];
+        for source in sources {
+            let Some(mut terms) = TermSet::of(source.summary()) else { break };
+            bitmap_fields().for_each(|field| terms.learn(source, field).unwrap());
+            let knowing = SealedIndex::open(&built.bytes).unwrap().knowing(Some(&terms));
+            assert_eq!(
+                answer,
+                ask(&knowing),
+                "the columns' answer, then that of an .idx of which the terms are known"
+            );
+        }
         answer
     }
 }

@@ -168,7 +168,9 @@ impl<'q> SegmentReader<'q> {
     pub(super) fn ask<T>(&self, ask: impl Fn(&dyn Terms) -> Result<T, IndexError>) -> Result<T, ReadError> {
         if self.remade.get().is_none() {
             let answer = match &self.pinned.terms {
-                TermSource::Sealed(index) => index.open().and_then(|index| ask(&index)),
+                TermSource::Sealed(index) => {
+                    index.open().and_then(|index| ask(&index.knowing(self.pinned.known.as_deref())))
+                }
                 TermSource::Active(columns) => ask(&columns.read().columns),
             };
             if let Ok(answer) = answer {

@@ -8,7 +8,7 @@ use parking_lot::RwLock;
 use piperoll_format::frame::{FrameView, check_frame};
 use piperoll_format::names::Name;
 use piperoll_format::units::{FrameSalt, Offset, Sequence};
-use piperoll_index::{GoodBlocks, IndexError, IndexLayout, SealedIndex};
+use piperoll_index::{GoodBlocks, IndexError, IndexLayout, SealedIndex, TermSet};
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -28,6 +28,8 @@ pub(crate) struct Pinned {
     pub(crate) log: LogBytes,
     /// The terms.
     pub(crate) terms: TermSource,
+    /// What was known of the terms, if it is sealed.
+    pub(crate) known: Option<Arc<TermSet>>,
 }
 
 /// The published bytes of a `.log`.

@@ -43,7 +43,6 @@ pub(crate) struct Live {
 
 /// Tails that ask the same.
 struct Group {
-    tenant: Name,
     /// What is looked for next; one thread at a time does.
     query: Mutex<Query>,
     reached: Arc<Mutex<Reached>>,
@@ -133,7 +132,6 @@ impl Group {
         };
         let reached = Reached { sent: position.clone(), position };
         Self {
-            tenant: tenant.clone(),
             query: Mutex::new(query),
             reached: Arc::new(Mutex::new(reached)),
             pieces: broadcast::Sender::new(PIECES_WAITING_MAX),
@@ -154,7 +152,7 @@ impl Group {
             let mut reached = self.reached.lock();
             if !page.records.is_empty() {
                 let piece = Piece {
-                    tenant: self.tenant.clone(),
+                    tenant: query.tenant.clone(),
                     from: reached.sent.clone(),
                     to: page.position.clone(),
                     records: page.records,

@@ -65,9 +65,8 @@ pub struct Group {
 impl<D: Disk> Reader<D> {
     /// Counts what matches. `asker` is asked from time to time whether to give up.
     ///
-    /// Where the filter and the subjects have bitmaps, no event is read, but for a few where that is less work. A segment of
-    /// which every event matches is not
-    /// opened where its counts are known.
+    /// Where the filter and the subjects have bitmaps, no event is read, but for a few where that is less work. A
+    /// segment of which every event matches is not opened where its counts are known.
     pub fn count(&self, count: &Count, asker: &Asker<'_>) -> Result<Counted, ReadError> {
         count.group_by.iter().try_for_each(check_subject)?;
         if count.group_by.len() > GROUP_SUBJECTS_MAX {

@@ -96,11 +96,9 @@ pub(super) fn for_each_match<D: Disk, S: Summary<D>>(
         take.lock()(found)
     };
     let is_new = |candidate: &&Candidate<'_, D>| !candidate.segment.has_learnt(&question.fields);
-    if candidates.iter().filter(is_new).count() > LEARNT_ALONE_MAX {
-        question.helpers.open_each(&candidates, clock, look)
-    } else {
-        question.helpers.for_each(&candidates, clock, look)
-    }
+    let are_many_new = candidates.iter().filter(is_new).count() > LEARNT_ALONE_MAX;
+    let helpers = if are_many_new { &question.helpers.opening } else { &question.helpers.working };
+    helpers.for_each(&candidates, clock, look)
 }
 
 fn look_at<D: Disk, S: Summary<D>>(
@@ -171,7 +169,7 @@ pub(super) fn decide(
     let pieces: Vec<&[u32]> = ordinals.chunks(EVENTS_BETWEEN_CHECKS).collect();
     let decided = Mutex::new(Decided::default());
     let clock = || question.asker.monotonic_ns();
-    question.helpers.for_each(&pieces, clock, |piece| {
+    question.helpers.working.for_each(&pieces, clock, |piece| {
         question.asker.check()?;
         let of_piece = reader.decide(question.filter, question.needles.as_ref(), piece)?;
         let mut decided = decided.lock();

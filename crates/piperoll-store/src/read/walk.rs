@@ -352,7 +352,7 @@ impl<'q, D: Disk> Walk<'q, D> {
         };
         let next = self.segments.get(next).unwrap_or_default();
         let clock = || self.question.asker.monotonic_ns();
-        self.question.helpers.open_each(next, clock, |segment| {
+        self.question.helpers.opening.for_each(next, clock, |segment| {
             if !segment.has_learnt(fields) {
                 self.question.asker.check()?;
                 // What cannot be opened is an error when the walk comes to it, and only then.

@@ -194,22 +194,22 @@ impl<W: Write> EventPrinter<W> {
             row.extend(why.map(|why| Cell::new(text::plain(&why.words))));
             rows.add_row(row);
         }
-        self.keep_widths(&mut rows);
+        self.keep_widths(&mut rows, layout);
         self.printed += items.len() as u64;
         print_table(&mut self.out, &rows)
     }
 
     /// Makes columns as wide as they were before, as far as there is room, so that what comes later stands below it.
-    fn keep_widths(&mut self, rows: &mut Table) {
+    fn keep_widths(&mut self, rows: &mut Table, layout: Layout) {
         let own =
             rows.column_max_content_widths().into_iter().map(|width| width.saturating_add(COLUMN_PADDING));
         let before = self.widths.iter().copied().chain(iter::repeat(0));
         self.widths = own.zip(before).map(|(own, before)| own.max(before)).collect();
         let whole: usize = self.widths.iter().copied().map(usize::from).sum();
-        let whole_columns = Layout::of_stdout().whole_columns();
         let fits = columns().is_none_or(|columns| whole <= usize::from(columns));
         for (at, &width) in self.widths.iter().enumerate() {
-            if let Some(column) = rows.column_mut(at).filter(|_| fits || whole_columns.contains(&at)) {
+            if let Some(column) = rows.column_mut(at).filter(|_| fits || layout.whole_columns().contains(&at))
+            {
                 column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
             }
         }
